@@ -4,27 +4,12 @@
 //! | module     | what it has                                                               |
 //! |------------|---------------------------------------------------------------------------|
 //! | `tree`     | a tree: its root pointer                                                  |
-//! | `block`    | a tree block in memory, and where blocks come from                        |
-//! | `lock`     | latches of tree blocks, and what the lock checker is told                 |
-//! | `search`   | the way down, for readers                                                 |
-//! | `cursor`   | walking a tree for reading                                                |
-//! | `read`     | reading single items, and ranges of them                                  |
-//! | `writer`   | changing a tree in batches                                                |
-//! | `change`   | changes of single items, and of ranges of them                            |
-//! | `descend`  | the way down, for writers                                                 |
-//! | `path`     | the blocks that a writer has latched                                      |
-//! | `fresh`    | new blocks                                                                |
-//! | `cow`      | which blocks may be changed as they stand, and how the others become such |
-//! | `rewrite`  | moving blocks to new addresses                                            |
-//! | `share`    | blocks that several trees share                                           |
-//! | `snapshot` | making a tree that shares all blocks of another                           |
-//! | `items`    | changes of items at a place that has been found                           |
-//! | `room`     | making room in a leaf                                                     |
-//! | `plan`     | where a leaf is parted so that an item finds room                         |
-//! | `tidy`     | splitting and merging the nodes on a writer's way                         |
-//! | `bugs`     | what only a mistake in this layer can miss                                |
+//! | `blocks`   | tree blocks: in memory, under their latches, sealed for the device        |
+//! | `reading`  | the way down for readers, cursors, single items                           |
+//! | `copying`  | copy-on-write: new blocks, shared blocks, snapshots                       |
+//! | `writing`  | the way down for writers; changes of items, splitting and merging         |
 //! | `allocate` | what the trees ask of the transaction that changes them                   |
-//! | `seal`     | the last station of a block before the device                             |
+//! | `bugs`     | what only a mistake in this layer can miss                                |
 //!
 //! | type         | what it is                                                                           |
 //! |--------------|---------------------------------------------------------------------------------------|
@@ -43,36 +28,21 @@
 //! left to right, blocks of one tree at a time. Under latches only [`Store`] and [`Allocate`] are called.
 
 mod allocate;
-mod block;
+mod blocks;
 mod bugs;
-mod change;
-mod cow;
-mod cursor;
-mod descend;
-mod fresh;
-mod items;
-mod lock;
-mod path;
-mod plan;
-mod read;
-mod rewrite;
-mod room;
-mod seal;
-mod search;
-mod share;
-mod snapshot;
-mod tidy;
+mod copying;
+mod reading;
 mod tree;
-mod writer;
+mod writing;
 
 pub use crate::disk::RootPointer;
 pub use allocate::{Allocate, BlockRefs, DataRef, Holder};
-pub use block::{
+pub use blocks::block::{
     Block, BlockBytes, BlockInfo, BlockRef, Expected, Identity, Reach, Store, WriteMode,
 };
-pub use cursor::Cursor;
-pub use rewrite::Standing;
-pub use seal::seal;
-pub use search::Sought;
+pub use blocks::seal::seal;
+pub use reading::cursor::Cursor;
+pub use reading::search::Sought;
 pub use tree::Tree;
-pub use writer::Writer;
+pub use writing::rewrite::Standing;
+pub use writing::writer::Writer;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A tree: its root pointer.
 
-use super::lock;
+use super::blocks::lock;
 use super::{BlockRef, Expected, Store};
 use crate::disk::{Generation, ObjectId, RootPointer, TreeId};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};

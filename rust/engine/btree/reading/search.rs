@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The way down, for readers: each block is locked before its parent is let go.
 
-use super::block::first_key;
-use super::bugs::NO_CHILD;
-use super::lock::{nesting, try_reading, Held, Mode, Reading};
-use super::share::NO_HEADER;
-use super::tree::Tree;
-use super::{BlockRef, Expected, Reach};
+use crate::btree::blocks::block::first_key;
+use crate::btree::blocks::lock::{nesting, try_reading, Held, Mode, Reading};
+use crate::btree::bugs::NO_CHILD;
+use crate::btree::copying::share::NO_HEADER;
+use crate::btree::tree::Tree;
+use crate::btree::{BlockRef, Expected, Reach};
 use crate::disk::{Child, Flaw, Header, Key, Logical, Node, MAX_LEVELS};
 use latch::prelude::*;
 use latch::{Latched, NofsScope, Side};
@@ -21,13 +21,13 @@ pub enum Sought {
 }
 
 /// A leaf locked for reading, and between which keys the tree keeps what belongs into it.
-pub(super) struct Found {
+pub(in crate::btree) struct Found {
     /// The leaf that was found.
-    pub(super) leaf: Reading,
+    pub(in crate::btree) leaf: Reading,
     /// The leaf's parent and the leaf's slot in it; `None` if the leaf is the root.
-    pub(super) parent: Option<(Reading, usize)>,
+    pub(in crate::btree) parent: Option<(Reading, usize)>,
     /// The leaf's first key as its ancestors have it; `None` at the tree's left edge.
-    pub(super) lower: Option<Key>,
+    pub(in crate::btree) lower: Option<Key>,
     /// The key that the parent's right neighbour starts with; `None` at the tree's right edge.
     pub(super) beyond: Option<Key>,
     /// Reclaim that enters the file system could want to write to a leaf that is locked here.
@@ -85,7 +85,7 @@ impl Tree {
     }
 
     /// Locks the root for reading; with it comes its level.
-    pub(super) fn read_root(&self, reach: Reach) -> Result<(Reading, u8)> {
+    pub(in crate::btree) fn read_root(&self, reach: Reach) -> Result<(Reading, u8)> {
         loop {
             let (block, level) = self.root();
             let guard = self.lock_reading(&block, level, reach)?;
@@ -96,7 +96,12 @@ impl Tree {
     }
 
     /// Gets the block a pointer names and locks it for reading. The caller has the parent locked.
-    pub(super) fn read_child(&self, child: &Child, level: u8, reach: Reach) -> Result<Reading> {
+    pub(in crate::btree) fn read_child(
+        &self,
+        child: &Child,
+        level: u8,
+        reach: Reach,
+    ) -> Result<Reading> {
         let block = match reach {
             Reach::Device => self.child_block(child, level)?,
             Reach::Cache => {
@@ -121,7 +126,7 @@ impl Tree {
     }
 
     /// Locks the root; for writing if it stands at `write_from` or below.
-    pub(super) fn lock_root(&self, write_from: u8) -> Held {
+    pub(in crate::btree) fn lock_root(&self, write_from: u8) -> Held {
         loop {
             let (block, level) = self.root();
             let mode = if level <= write_from {
@@ -137,7 +142,7 @@ impl Tree {
     }
 
     /// Gets the block a pointer names, to be locked at `level`. The caller has the parent locked.
-    pub(super) fn child_block(&self, child: &Child, level: u8) -> Result<BlockRef> {
+    pub(in crate::btree) fn child_block(&self, child: &Child, level: u8) -> Result<BlockRef> {
         let expected = self.expected(child, level);
         let block = self.store().read(child.addr, &expected)?;
         block.meta().expect(child.addr, level, child.generation)?;
@@ -146,7 +151,7 @@ impl Tree {
 
     /// Compares a locked block's first key with its parent's: it may have come from the cache, where another pointer
     /// vouched for it.
-    pub(super) fn check_child(&self, bytes: &[u8], child: &Child, level: u8) -> Result {
+    pub(in crate::btree) fn check_child(&self, bytes: &[u8], child: &Child, level: u8) -> Result {
         let first = first_key(bytes, level);
         if first == Some(child.key) {
             return Ok(());
@@ -155,7 +160,7 @@ impl Tree {
     }
 
     /// What a pointer says of the block at `level`.
-    pub(super) fn expected(&self, child: &Child, level: u8) -> Expected {
+    pub(in crate::btree) fn expected(&self, child: &Child, level: u8) -> Expected {
         Expected {
             owner: Some(self.owner()),
             level,

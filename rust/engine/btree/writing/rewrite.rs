@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Moving blocks to new addresses, as copy on write does without being asked.
 
-use super::block::first_key;
-use super::bugs::NO_CHILD;
 use super::descend::Aim;
-use super::lock::nesting;
 use super::path::Path;
-use super::share::NO_HEADER;
-use super::{Allocate, Expected, Reach, Tree};
+use crate::btree::blocks::block::first_key;
+use crate::btree::blocks::lock::nesting;
+use crate::btree::bugs::NO_CHILD;
+use crate::btree::copying::share::NO_HEADER;
+use crate::btree::{Allocate, Expected, Reach, Tree};
 use crate::disk::{Generation, Header, Key, Logical, Node};
 use latch::prelude::*;
 use latch::{Latched, Side};

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Changing a tree in batches.
 
-use super::bugs::{NO_ITEM, OUT_OF_ORDER};
 use super::descend::Aim;
 use super::path::Path;
-use super::search::Sought;
-use super::{Allocate, Tree};
+use crate::btree::bugs::{NO_ITEM, OUT_OF_ORDER};
+use crate::btree::reading::search::Sought;
+use crate::btree::{Allocate, Tree};
 use crate::disk::edit::leaf;
 use crate::disk::{Key, Leaf};
 use latch::prelude::*;

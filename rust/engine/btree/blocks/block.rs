@@ -27,7 +27,12 @@ pub struct BlockInfo {
 
 impl BlockInfo {
     /// Compares it with what a pointer says.
-    pub(super) fn expect(&self, addr: Logical, level: u8, generation: Generation) -> Result {
+    pub(in crate::btree) fn expect(
+        &self,
+        addr: Logical,
+        level: u8,
+        generation: Generation,
+    ) -> Result {
         if self.addr == addr && self.level == level && self.generation == generation {
             return Ok(());
         }
@@ -51,7 +56,7 @@ impl BlockInfo {
 }
 
 /// The first key of a block.
-pub(super) fn first_key(bytes: &[u8], level: u8) -> Option<Key> {
+pub(in crate::btree) fn first_key(bytes: &[u8], level: u8) -> Option<Key> {
     if level == 0 {
         Leaf::new(bytes).key(0)
     } else {
@@ -114,7 +119,7 @@ pub enum Reach {
 /// The cache of tree blocks, in front of the device.
 ///
 /// The kernel's is the btree inode's page cache; the host's is a map. Every implementation passes what it reads
-/// through [`crate::disk::check_block`] and what it writes through [`super::seal()`].
+/// through [`crate::disk::check_block`] and what it writes through [`crate::btree::seal()`].
 pub trait Store: Send + Sync {
     /// Bytes in a tree block.
     fn node_size(&self) -> u32;
@@ -137,7 +142,7 @@ pub trait Store: Send + Sync {
     fn create(&self, info: BlockInfo) -> Result<BlockRef>;
 
     /// Marks a block that the caller has locked for writing as needing to go to the device. Called once, when the
-    /// block enters its tree: it is dirty until [`super::seal()`] makes it one that never changes again.
+    /// block enters its tree: it is dirty until [`crate::btree::seal()`] makes it one that never changes again.
     fn mark_dirty(&self, block: &BlockRef);
 
     /// Tells that the tree no longer needs this block, which was never written. The caller has it locked for writing.

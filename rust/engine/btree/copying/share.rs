@@ -14,17 +14,17 @@
 //!
 //! C has this in `update_ref_for_cow`.
 
-use super::bugs::NO_CHILD;
-use super::lock::Writing;
-use super::tree::Tree;
-use super::{Allocate, BlockRefs, DataRef, Holder};
+use crate::btree::blocks::lock::Writing;
+use crate::btree::bugs::NO_CHILD;
+use crate::btree::tree::Tree;
+use crate::btree::{Allocate, BlockRefs, DataRef, Holder};
 use crate::disk::{
     Bug, FileExtent, FileOffset, Flaw, Header, Kind, Leaf, Node, ObjectId, Place, TreeId,
 };
 use latch::prelude::*;
 
 /// A block was looked at whose bytes are fewer than its header.
-pub(super) const NO_HEADER: Bug = Bug::new("block is shorter than its header");
+pub(in crate::btree) const NO_HEADER: Bug = Bug::new("block is shorter than its header");
 
 /// A change of one reference.
 #[derive(Clone, Copy)]
@@ -36,7 +36,7 @@ enum Change {
 impl Tree {
     /// Drops this tree's reference to a locked block, of which it has made a copy or whose contents it has taken
     /// over. After an error nothing has changed, or the transaction is poisoned.
-    pub(super) fn retire(&self, txn: &dyn Allocate, old: &Writing) -> Result {
+    pub(in crate::btree) fn retire(&self, txn: &dyn Allocate, old: &Writing) -> Result {
         let header = Header::new(old.bytes()).ok_or(NO_HEADER)?;
         let refs = self.block_refs(txn, old, &header)?;
         let passed = self.pass_on(txn, old, &header, refs)?;
@@ -53,7 +53,7 @@ impl Tree {
     }
 
     /// Drops the tree's reference to a block without children.
-    pub(super) fn discard(&self, txn: &dyn Allocate, old: &Writing) -> Result {
+    pub(in crate::btree) fn discard(&self, txn: &dyn Allocate, old: &Writing) -> Result {
         let header = Header::new(old.bytes()).ok_or(NO_HEADER)?;
         self.release(txn, old, &header)?;
         if header.generation == txn.generation() && !header.is_written() {

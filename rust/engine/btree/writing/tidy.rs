@@ -2,12 +2,12 @@
 //! What a writer does to the nodes on its way: splits full ones before something is inserted below, merges small ones
 //! before something is removed. Each step leaves a whole tree.
 
-use super::block::first_key;
-use super::bugs::{NO_CHILD, NO_ITEM, NO_LEVEL};
-use super::cow::pointer;
 use super::descend::{Aim, Locked};
-use super::lock::Writing;
 use super::path::{Path, Step};
+use crate::btree::blocks::block::first_key;
+use crate::btree::blocks::lock::Writing;
+use crate::btree::bugs::{NO_CHILD, NO_ITEM, NO_LEVEL};
+use crate::btree::copying::cow::pointer;
 use crate::disk::edit::{count, node};
 use crate::disk::{Key, Node, MAX_LEVELS};
 use latch::prelude::*;
@@ -18,7 +18,12 @@ const SPARE: usize = 2;
 
 impl Path<'_> {
     /// Prepares the node `guard` for what `aim` may do to it. What comes back may be a neighbour or a child of it.
-    pub(super) fn tidy(&mut self, guard: Writing, key: &Key, aim: &Aim) -> Result<Locked<Writing>> {
+    pub(in crate::btree) fn tidy(
+        &mut self,
+        guard: Writing,
+        key: &Key,
+        aim: &Aim,
+    ) -> Result<Locked<Writing>> {
         let level = guard.latched().meta().level;
         if level == 0 {
             return Ok(Locked::Ready(guard));
@@ -120,7 +125,7 @@ impl Path<'_> {
         let below = root.latched().meta().level.checked_sub(1).ok_or(NO_LEVEL)?;
         let child = Node::new(root.bytes()).child(0).ok_or(NO_CHILD)?;
         let block = self.tree.child_block(&child, below)?;
-        let nesting = super::lock::nesting(self.tree.kind(), below, Side::Path);
+        let nesting = crate::btree::blocks::lock::nesting(self.tree.kind(), below, Side::Path);
         let guard = latch::Latched::write(&block, nesting);
         self.tree.check_child(guard.bytes(), &child, below)?;
         let guard = self.tree.writable_child(self.txn, &mut root, 0, guard)?;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Changes of single items, and of ranges of them.
 
-use super::bugs::NO_ITEM;
 use super::descend::{removable, Aim};
 use super::path::Path;
 use super::plan::Demand;
-use super::tree::Tree;
-use super::Allocate;
+use crate::btree::bugs::NO_ITEM;
+use crate::btree::tree::Tree;
+use crate::btree::Allocate;
 use crate::disk::edit::leaf;
 use crate::disk::{leaf_area, Key, Leaf, ITEM_HEAD};
 use latch::prelude::*;

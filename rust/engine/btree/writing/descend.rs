@@ -7,9 +7,9 @@
 //! take two more pointers, and merges nodes that have become small; so nothing that happens below ever needs an
 //! ancestor which was let go, and each step leaves a whole tree behind.
 
-use super::bugs::{NO_CHILD, NO_LEVEL};
-use super::lock::{nesting, Held, Mode, Writing};
 use super::path::{Path, Step};
+use crate::btree::blocks::lock::{nesting, Held, Mode, Writing};
+use crate::btree::bugs::{NO_CHILD, NO_LEVEL};
 use crate::disk::edit::leaf;
 use crate::disk::{Key, Leaf, Node, ITEM_HEAD, MAX_LEVELS};
 use core::ops::Range;
@@ -41,7 +41,7 @@ pub(super) enum Locked<T> {
 impl Path<'_> {
     /// Locks the leaf that `key` is in or would be in, and of its ancestors what `aim` needs. What was locked before is
     /// let go; after an error nothing is locked.
-    pub(super) fn seek(&mut self, key: &Key, aim: &Aim) -> Result {
+    pub(in crate::btree) fn seek(&mut self, key: &Key, aim: &Aim) -> Result {
         let mut write_from = 0u8;
         loop {
             self.release();
@@ -139,10 +139,11 @@ impl Path<'_> {
         let need = match aim {
             Aim::Change => Need::Leaf,
             Aim::Insert { .. } if found.is_ok() => Need::Leaf,
-            Aim::Insert { len } => Need::for_insert(slot, len.saturating_add(ITEM_HEAD) <= free),
+            Aim::Insert { len } => Need::for_insert(slot, len.saturating_add(ITEM_HEAD), free),
+            Aim::Resize { .. } if found.is_err() => Need::Leaf,
             Aim::Resize { len } => {
                 let old = Leaf::new(bytes).data(slot).map_or(0, <[u8]>::len);
-                Need::with_room(found.is_err() || *len <= old.saturating_add(free))
+                Need::for_room(*len, old.saturating_add(free))
             }
             Aim::Rekey if slot == 0 => Need::FirstKey,
             Aim::Rekey => Need::Leaf,
@@ -202,19 +203,20 @@ enum Need {
 }
 
 impl Need {
-    fn with_room(fits: bool) -> Self {
-        if fits {
+    /// For what needs `wanted` bytes of the `room` that there is in the leaf.
+    fn for_room(wanted: usize, room: usize) -> Self {
+        if wanted <= room {
             Self::Leaf
         } else {
             Self::Parent
         }
     }
 
-    fn for_insert(slot: usize, fits: bool) -> Self {
+    fn for_insert(slot: usize, wanted: usize, room: usize) -> Self {
         if slot == 0 {
             Self::FirstKey
         } else {
-            Self::with_room(fits)
+            Self::for_room(wanted, room)
         }
     }
 
@@ -226,7 +228,7 @@ impl Need {
             return Ok(Self::FirstKey);
         }
         let left = leaf::used(bytes).saturating_sub(leaf::weight(bytes, slots)?);
-        Ok(Self::with_room(left >= leaf::sparse(bytes)))
+        Ok(Self::for_room(leaf::sparse(bytes), left))
     }
 }
 

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The latches of tree blocks: their guards, and what the lock checker is told of them.
 
-use super::{BlockBytes, BlockInfo, BlockRef};
+use crate::btree::{BlockBytes, BlockInfo, BlockRef};
 use crate::disk::ObjectId;
 use latch::prelude::*;
 use latch::{Latched, Nesting, ReadGuard, Side, TreeKind, WriteGuard};
 
 /// A block latched for reading.
-pub(super) type Reading = ReadGuard<BlockInfo, KBox<dyn BlockBytes>>;
+pub(in crate::btree) type Reading = ReadGuard<BlockInfo, KBox<dyn BlockBytes>>;
 
 /// A block latched for writing.
-pub(super) type Writing = WriteGuard<BlockInfo, KBox<dyn BlockBytes>>;
+pub(in crate::btree) type Writing = WriteGuard<BlockInfo, KBox<dyn BlockBytes>>;
 
 /// A block latched in either way.
-pub(super) enum Held {
+pub(in crate::btree) enum Held {
     /// The block is locked for reading.
     Read(Reading),
     /// The block is locked for writing.
@@ -22,7 +22,7 @@ pub(super) enum Held {
 
 /// How a block is latched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(in crate::btree) enum Mode {
     /// With other readers.
     Read,
     /// The task has the block alone.
@@ -31,7 +31,7 @@ pub(super) enum Mode {
 
 impl Held {
     /// Locks `block` in this mode.
-    pub(super) fn lock(block: &BlockRef, mode: Mode, nesting: Nesting) -> Self {
+    pub(in crate::btree) fn lock(block: &BlockRef, mode: Mode, nesting: Nesting) -> Self {
         match mode {
             Mode::Read => Self::Read(Latched::read(block, nesting)),
             Mode::Write => Self::Write(Latched::write(block, nesting)),
@@ -39,7 +39,7 @@ impl Held {
     }
 
     /// The block's bytes.
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(in crate::btree) fn bytes(&self) -> &[u8] {
         match self {
             Self::Read(guard) => guard.bytes(),
             Self::Write(guard) => guard.bytes(),
@@ -47,7 +47,7 @@ impl Held {
     }
 
     /// What is locked.
-    pub(super) fn block(&self) -> &BlockRef {
+    pub(in crate::btree) fn block(&self) -> &BlockRef {
         match self {
             Self::Read(guard) => guard.latched(),
             Self::Write(guard) => guard.latched(),
@@ -56,12 +56,12 @@ impl Held {
 }
 
 /// Locks `block` for reading unless a writer is in the way.
-pub(super) fn try_reading(block: &BlockRef) -> Option<Reading> {
+pub(in crate::btree) fn try_reading(block: &BlockRef) -> Option<Reading> {
     Latched::try_read(block)
 }
 
 /// The lock class of the latches of a tree's blocks.
-pub(super) fn kind(tree: ObjectId) -> TreeKind {
+pub(in crate::btree) fn kind(tree: ObjectId) -> TreeKind {
     match tree {
         ObjectId::ROOT_TREE => TreeKind::Root,
         ObjectId::CHUNK_TREE => TreeKind::Chunk,
@@ -79,6 +79,6 @@ pub(super) fn kind(tree: ObjectId) -> TreeKind {
 }
 
 /// Where the latch of a block of `tree` stands among the locks.
-pub(super) const fn nesting(tree: TreeKind, level: u8, side: Side) -> Nesting {
+pub(in crate::btree) const fn nesting(tree: TreeKind, level: u8, side: Side) -> Nesting {
     Nesting { tree, level, side }
 }

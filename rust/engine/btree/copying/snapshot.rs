@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Making a tree that shares all blocks of another.
 
-use super::block::first_key;
-use super::lock::Held;
-use super::{Allocate, Holder};
-use super::{RootPointer, Tree};
+use crate::btree::blocks::block::first_key;
+use crate::btree::blocks::lock::Held;
+use crate::btree::{Allocate, Holder};
+use crate::btree::{RootPointer, Tree};
 use crate::disk::edit::copy_contents;
 use crate::disk::{Bug, Key, ObjectId, MAX_LEVELS};
 use latch::prelude::*;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Reading single items, and ranges of them.
 
-use super::bugs::NO_ITEM;
-use super::{Cursor, Reach, Tree};
+use crate::btree::bugs::NO_ITEM;
+use crate::btree::{Cursor, Reach, Tree};
 use crate::disk::{Key, Leaf};
 use core::ops::{ControlFlow, RangeInclusive};
 use latch::prelude::*;

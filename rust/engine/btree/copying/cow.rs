@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Copy-on-write: which blocks may be changed as they stand, and how the others become such.
 
-use super::block::first_key;
-use super::bugs::NO_CHILD;
-use super::lock::Writing;
-use super::tree::Tree;
-use super::{Allocate, BlockRef};
+use crate::btree::blocks::block::first_key;
+use crate::btree::blocks::lock::Writing;
+use crate::btree::bugs::NO_CHILD;
+use crate::btree::tree::Tree;
+use crate::btree::{Allocate, BlockRef};
 use crate::disk::edit::{self, node};
 use crate::disk::{Bug, Child, Header, Key, Node};
 use latch::prelude::*;
 
 /// A pointer to a locked block that starts with `key`.
-pub(super) fn pointer(guard: &Writing, key: Key) -> Child {
+pub(in crate::btree) fn pointer(guard: &Writing, key: Key) -> Child {
     let info = guard.latched().meta();
     Child {
         key,
@@ -23,7 +23,12 @@ pub(super) fn pointer(guard: &Writing, key: Key) -> Child {
 impl Tree {
     /// Whether a locked block may be changed as it stands: it is of the running transaction, has not gone out, and
     /// no snapshot shares it.
-    pub(super) fn is_writable(&self, txn: &dyn Allocate, block: &BlockRef, bytes: &[u8]) -> bool {
+    pub(in crate::btree) fn is_writable(
+        &self,
+        txn: &dyn Allocate,
+        block: &BlockRef,
+        bytes: &[u8],
+    ) -> bool {
         let Some(header) = Header::new(bytes) else {
             return false;
         };
@@ -34,7 +39,7 @@ impl Tree {
     }
 
     /// Whether a block may be referenced by another tree as well (C: `btrfs_block_can_be_shared`).
-    pub(super) fn may_be_shared(&self, block: &BlockRef, header: &Header) -> bool {
+    pub(in crate::btree) fn may_be_shared(&self, block: &BlockRef, header: &Header) -> bool {
         self.owner().is_subvolume()
             && (header.generation <= self.last_snapshot() || header.is_relocated())
             && !self.is_root(block)
@@ -52,7 +57,7 @@ impl Tree {
     }
 
     /// Makes the child in `slot` of `parent` one that may be changed. The parent is one already.
-    pub(super) fn writable_child(
+    pub(in crate::btree) fn writable_child(
         &self,
         txn: &dyn Allocate,
         parent: &mut Writing,
@@ -71,7 +76,11 @@ impl Tree {
     }
 
     /// Makes the locked root one that may be changed.
-    pub(super) fn writable_root(&self, txn: &dyn Allocate, root: Writing) -> Result<Writing> {
+    pub(in crate::btree) fn writable_root(
+        &self,
+        txn: &dyn Allocate,
+        root: Writing,
+    ) -> Result<Writing> {
         if self.is_writable(txn, root.latched(), root.bytes()) {
             return Ok(root);
         }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Making room in a leaf: by giving items to a neighbour, else by splitting.
 
-use super::bugs::{NOT_LOCKED, NO_ITEM};
 use super::path::{Path, Step};
 use super::plan::{Demand, Plan};
+use crate::btree::bugs::{NOT_LOCKED, NO_ITEM};
 use crate::disk::edit::{self, leaf};
 use crate::disk::{Key, Leaf};
 use latch::prelude::*;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! New blocks: an address, a place in the cache, a header; given back as long as nothing points at them.
 
-use super::lock::{kind, nesting, Writing};
-use super::tree::Tree;
-use super::{Allocate, BlockInfo, BlockRef, Holder, Identity, Store};
+use crate::btree::blocks::lock::{kind, nesting, Writing};
+use crate::btree::tree::Tree;
+use crate::btree::{Allocate, BlockInfo, BlockRef, Holder, Identity, Store};
 use crate::disk::edit::{self, count};
 use crate::disk::{Bug, Flaw, Generation, Header, Key, Logical, ObjectId, Place, TreeId};
 use kernel::sync::Arc;
@@ -89,7 +89,7 @@ impl Drop for Address<'_> {
 }
 
 /// A new block, locked, that no pointer names yet. Given back when dropped.
-pub(super) struct Fresh<'a> {
+pub(in crate::btree) struct Fresh<'a> {
     store: &'a dyn Store,
     txn: &'a dyn Allocate,
     tree: TreeId,
@@ -116,14 +116,14 @@ impl<'a> Fresh<'a> {
 
     /// The block, to be linked into the tree in the same step. It is dirty from now on until it goes out, and may be
     /// changed as long: nobody needs to say again that it has changed.
-    pub(super) fn keep(mut self) -> Result<Writing> {
+    pub(in crate::btree) fn keep(mut self) -> Result<Writing> {
         let guard = self.guard.take().ok_or(TAKEN)?;
         self.store.mark_dirty(guard.latched());
         Ok(guard)
     }
 
     /// The block's bytes, to fill.
-    pub(super) fn bytes_mut(&mut self) -> Result<&mut [u8]> {
+    pub(in crate::btree) fn bytes_mut(&mut self) -> Result<&mut [u8]> {
         Ok(self.guard.as_mut().ok_or(TAKEN)?.bytes_mut())
     }
 }
@@ -193,7 +193,7 @@ impl Tree {
     }
 
     /// Takes a new, empty block of this tree.
-    pub(super) fn fresh<'a>(
+    pub(in crate::btree) fn fresh<'a>(
         &'a self,
         txn: &'a dyn Allocate,
         level: u8,

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Changes of items at a place that has been found, and what they mean for the blocks around.
 
-use super::block::first_key;
-use super::bugs::{NOT_LOCKED, NO_ITEM};
-use super::lock::Writing;
 use super::path::{Path, Step};
 use super::plan::Demand;
+use crate::btree::blocks::block::first_key;
+use crate::btree::blocks::lock::Writing;
+use crate::btree::bugs::{NOT_LOCKED, NO_ITEM};
 use crate::disk::edit::{count, leaf};
 use crate::disk::{Bug, Key, Leaf, ITEM_HEAD, MAX_LEVELS};
 use core::ops::Range;
@@ -14,7 +14,7 @@ use latch::Side;
 
 impl Path<'_> {
     /// Whether an item of `len` bytes can go to the way's slot with nothing but the leaf locked.
-    pub(super) fn takes(&self, len: usize) -> Result<bool> {
+    pub(in crate::btree) fn takes(&self, len: usize) -> Result<bool> {
         let step = self.leaf()?;
         let free = Leaf::new(step.guard.bytes()).free_space();
         let fits = len.checked_add(ITEM_HEAD).is_some_and(|need| need <= free);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Walking a tree for reading.
 
-use super::lock::Reading;
 use super::search::{Found, Sought};
-use super::{Reach, Tree};
+use crate::btree::blocks::lock::Reading;
+use crate::btree::{Reach, Tree};
 use crate::disk::{Key, Leaf, Node};
 use latch::prelude::*;
 

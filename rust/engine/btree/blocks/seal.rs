@@ -5,7 +5,7 @@ use crate::disk::edit::clear_unused;
 use crate::disk::{check_block_to_write, seal_block, BlockContext, Corrupt};
 
 /// Makes a block ready to be written: clears what no item uses, runs the gate, marks the block written and computes
-/// its checksum. Called by every [`super::Store`] with the block locked for writing.
+/// its checksum. Called by every [`crate::btree::Store`] with the block locked for writing.
 ///
 /// After an error the block must not be written and the transaction must be aborted: it is a bug of this driver or
 /// broken memory, and this is where it stops. The caller reports it.

@@ -20,12 +20,12 @@ pub(super) struct Plan<'a> {
     bytes: &'a [u8],
     slot: usize,
     demand: Demand,
-    pub(super) count: usize,
+    pub(in crate::btree) count: usize,
     pub(super) capacity: usize,
 }
 
 impl<'a> Plan<'a> {
-    pub(super) fn new(bytes: &'a [u8], slot: usize, demand: Demand) -> Self {
+    pub(in crate::btree) fn new(bytes: &'a [u8], slot: usize, demand: Demand) -> Self {
         let count = edit::count(bytes).saturating_add(usize::from(demand.is_item()));
         Self {
             bytes,

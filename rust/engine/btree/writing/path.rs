@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The blocks that a writer has locked.
 
-use super::bugs::{NOT_LOCKED, NO_CHILD};
-use super::lock::{nesting, Writing};
-use super::search::Sought;
-use super::tree::Tree;
-use super::Allocate;
+use crate::btree::blocks::lock::{nesting, Writing};
+use crate::btree::bugs::{NOT_LOCKED, NO_CHILD};
+use crate::btree::reading::search::Sought;
+use crate::btree::tree::Tree;
+use crate::btree::Allocate;
 use crate::disk::edit::{self, node};
 use crate::disk::{Flaw, Key, Leaf, Node, MAX_LEVELS};
 use latch::prelude::*;
@@ -16,14 +16,14 @@ const _: () = assert!(MAX_LEVELS == 8);
 
 /// A locked block on the way, and the slot that the way takes through it.
 pub(super) struct Step {
-    pub(super) guard: Writing,
-    pub(super) slot: usize,
+    pub(in crate::btree) guard: Writing,
+    pub(in crate::btree) slot: usize,
 }
 
 /// Locked blocks from a leaf upwards, as far as the change may reach: all may be changed as they stand.
-pub(super) struct Path<'a> {
-    pub(super) tree: &'a Tree,
-    pub(super) txn: &'a dyn Allocate,
+pub(in crate::btree) struct Path<'a> {
+    pub(in crate::btree) tree: &'a Tree,
+    pub(in crate::btree) txn: &'a dyn Allocate,
     steps: [Option<Step>; LEVELS],
     /// What [`Self::lower`] and [`Self::upper`] are for the topmost locked block.
     outer: (Option<Key>, Option<Key>),
@@ -31,7 +31,7 @@ pub(super) struct Path<'a> {
 
 impl<'a> Path<'a> {
     /// A path that has nothing locked.
-    pub(super) fn new(tree: &'a Tree, txn: &'a dyn Allocate) -> Self {
+    pub(in crate::btree) fn new(tree: &'a Tree, txn: &'a dyn Allocate) -> Self {
         Self {
             tree,
             txn,
@@ -41,13 +41,13 @@ impl<'a> Path<'a> {
     }
 
     /// Lets go of everything.
-    pub(super) fn release(&mut self) {
+    pub(in crate::btree) fn release(&mut self) {
         self.steps = [const { None }; LEVELS];
         self.outer = (None, None);
     }
 
     /// The locked block at `level`.
-    pub(super) fn step(&self, level: u8) -> Option<&Step> {
+    pub(in crate::btree) fn step(&self, level: u8) -> Option<&Step> {
         self.steps.get(usize::from(level))?.as_ref()
     }
 
@@ -57,7 +57,7 @@ impl<'a> Path<'a> {
     }
 
     /// The locked block at `level`, which the change cannot do without.
-    pub(super) fn locked(&self, level: u8) -> Result<&Step> {
+    pub(in crate::btree) fn locked(&self, level: u8) -> Result<&Step> {
         Ok(self.step(level).ok_or(NOT_LOCKED)?)
     }
 
@@ -67,7 +67,7 @@ impl<'a> Path<'a> {
     }
 
     /// The locked block at `level`, out of the path.
-    pub(super) fn take(&mut self, level: u8) -> Option<Step> {
+    pub(in crate::btree) fn take(&mut self, level: u8) -> Option<Step> {
         self.steps.get_mut(usize::from(level))?.take()
     }
 
@@ -95,7 +95,7 @@ impl<'a> Path<'a> {
     }
 
     /// The leaf's first key as its ancestors have it; `None` at the tree's left edge.
-    pub(super) fn lower(&self) -> Option<Key> {
+    pub(in crate::btree) fn lower(&self) -> Option<Key> {
         self.bounds(0).0
     }
 
@@ -117,7 +117,7 @@ impl<'a> Path<'a> {
     }
 
     /// The leaf that it ends at.
-    pub(super) fn leaf(&self) -> Result<&Step> {
+    pub(in crate::btree) fn leaf(&self) -> Result<&Step> {
         self.locked(0)
     }
 
