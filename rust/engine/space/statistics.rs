@@ -3,7 +3,7 @@
 
 use super::free::policy::FreeSpace;
 use super::groups::group::Allocation;
-use super::groups::unread::NextGroup;
+use super::groups::loading::unread::NextGroup;
 use super::reserve::{Tally, Totals};
 use super::{Class, Space};
 use crate::disk::{Bug, Bytes, Flaw, Logical};

@@ -6,7 +6,7 @@ use crate::space::free::policy::FreeSpace;
 use crate::space::free::ranges::Span;
 use crate::space::groups::block_groups::BlockGroups;
 use crate::space::groups::group::{Allocation, Group};
-use crate::space::groups::unread::Reader;
+use crate::space::groups::loading::unread::Reader;
 use crate::space::reserve::ByteState;
 use crate::space::{Class, Reservation, Urgency};
 use crate::volume::Chunk;

@@ -15,11 +15,7 @@ impl Mount {
     /// Shows the options; `root` is the directory mounted.
     pub(super) fn show(&self, root: &Inode, out: &ShownOptions<'_>) {
         let settings = *self.settings.lock();
-        settings.show(
-            space_cache(self.volume()),
-            root.super_block(),
-            out,
-        );
+        settings.show(space_cache(self.volume()), root.super_block(), out);
         let Ok(view) = subvolume_of(root) else {
             return;
         };

@@ -83,10 +83,16 @@ fn a_superblock_goes_to_every_device_with_the_item_of_its_own() {
     volume
         .superblocks()
         .update(|superblock| superblock.generation = next);
-    volume.superblocks().set_device_used(DeviceId::new(1), Bytes::new(1 << 20));
-    volume.superblocks().set_device_used(DeviceId::new(2), Bytes::new(2 << 20));
+    volume
+        .superblocks()
+        .set_device_used(DeviceId::new(1), Bytes::new(1 << 20));
+    volume
+        .superblocks()
+        .set_device_used(DeviceId::new(2), Bytes::new(2 << 20));
     let image = volume.superblocks().take().unwrap();
-    volume.superblocks().set_device_used(DeviceId::new(2), Bytes::new(3 << 20));
+    volume
+        .superblocks()
+        .set_device_used(DeviceId::new(2), Bytes::new(3 << 20));
     volume.superblocks().write(image).unwrap();
     for (device, devid) in devices.iter().zip(1u64..) {
         assert_eq!(device.violations(), Vec::<String>::new());

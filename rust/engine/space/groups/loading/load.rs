@@ -4,12 +4,7 @@
 //! Where they are free is read later, group by group, by `unread`. Only where nothing but the extent tree tells it, that is
 //! read here, all of it and before anything can change.
 
-use super::block_groups::BlockGroups;
 use super::budget::{tell_unused, Budget, LONGEST};
-use super::group::{Allocation, Body, Group};
-use super::items::Items;
-use super::make::{class_of, leave_unread, new_body, use_ranges};
-use super::zones::join_write_order;
 use crate::btree::Tree;
 use crate::disk::{BlockGroupItem, Bytes, Flaw, Key, Kind, Logical, Place, ZoneOffset};
 use crate::map::OrdMap;
@@ -17,6 +12,11 @@ use crate::space::free::cache::Stored;
 use crate::space::free::on_disk::OnDisk;
 use crate::space::free::policy::FreeSpace;
 use crate::space::free::ranges::FreeRanges;
+use crate::space::groups::block_groups::BlockGroups;
+use crate::space::groups::group::{Allocation, Body, Group};
+use crate::space::groups::items::Items;
+use crate::space::groups::make::{class_of, leave_unread, new_body, use_ranges};
+use crate::space::groups::zones::order::join_write_order;
 use crate::space::Class;
 use crate::volume::{Chunk, Writes};
 use core::ops::ControlFlow;
@@ -370,7 +370,7 @@ fn give_up(start: Logical, body: &mut Body, error: Error) {
 }
 
 /// The range of an extent item, by its key.
-pub(super) fn extent(key: Key, node_size: Bytes) -> Option<(Logical, Logical)> {
+pub(in crate::space::groups) fn extent(key: Key, node_size: Bytes) -> Option<(Logical, Logical)> {
     let start = Logical::new(key.objectid.get());
     let len = match key.kind {
         Kind::EXTENT_ITEM => Bytes::new(key.offset),

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Finishing the zones of groups of which something is left: nothing is written there any more, and others can be active.
 
-use super::block_groups::BlockGroups;
-use super::group::{Body, Group};
 use crate::space::free::policy::FreeSpace;
+use crate::space::groups::block_groups::BlockGroups;
+use crate::space::groups::group::{Body, Group};
 use crate::space::write_order::{Closing, DataGroup};
 use latch::prelude::*;
 
@@ -18,7 +18,7 @@ pub enum Relief {
 
 /// What became of what was left of the zones of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum GivenUp {
+pub(in crate::space::groups) enum GivenUp {
     /// It is lost until they are reset; none is active any more.
     Finished,
     /// It is lost, and the device holds them active.

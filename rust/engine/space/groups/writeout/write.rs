@@ -6,30 +6,30 @@
 //! until no group is dirty. That ends: each round only dirties the groups of tree blocks copied in the round before,
 //! and no block is copied twice there, as nobody may send one ([`crate::space::Hold`]).
 
-use super::block_groups::BlockGroups;
 use super::dirty::DirtyGroups;
-use super::group::Group;
-use super::make::new_group;
-use super::unread::Reader;
-use super::zones::join_write_order;
 use crate::btree::{Allocate, Tree};
 use crate::disk::{Bytes, Logical};
 use crate::space::free::changes::{Change, Changes};
 use crate::space::free::on_disk::{Home, OnDisk};
+use crate::space::groups::block_groups::BlockGroups;
+use crate::space::groups::group::Group;
+use crate::space::groups::loading::unread::Reader;
+use crate::space::groups::make::new_group;
+use crate::space::groups::zones::order::join_write_order;
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Mutex, Rank};
 
 /// What the trees have of the block groups, and which of these they are behind of.
 pub(in crate::space) struct Writeout {
-    pub(super) groups: Arc<BlockGroups>,
+    pub(in crate::space::groups) groups: Arc<BlockGroups>,
     /// Where the BLOCK_GROUP_ITEMs are.
     tree: Arc<Tree>,
     home: Arc<Home>,
     reader: Arc<Reader>,
     dirty: Mutex<DirtyGroups>,
     /// Whose caches are behind.
-    pub(super) caches: Mutex<DirtyGroups>,
+    pub(in crate::space::groups) caches: Mutex<DirtyGroups>,
 }
 
 impl Writeout {
@@ -90,7 +90,7 @@ impl Writeout {
     }
 
     /// What the disk has of free space.
-    pub(super) fn on_disk(&self) -> Arc<OnDisk> {
+    pub(in crate::space::groups) fn on_disk(&self) -> Arc<OnDisk> {
         self.home.now()
     }
 
@@ -108,7 +108,7 @@ impl Writeout {
     }
 
     /// Begins to keep a group's free space on disk, by the extents that `used` finds.
-    pub(super) fn keep_free(
+    pub(in crate::space::groups) fn keep_free(
         &self,
         txn: &dyn Allocate,
         group: &Group,

@@ -2,10 +2,10 @@
 //! Groups on sequential zones in which little is left: what is there is worth copying elsewhere, for the zones then can be
 //! written again.
 
-use super::block_groups::BlockGroups;
 use super::finishing::{close_rest, is_full, GivenUp};
-use super::group::{Body, Group, Tried};
 use crate::disk::{Bytes, Logical};
+use crate::space::groups::block_groups::BlockGroups;
+use crate::space::groups::group::{Body, Group, Tried};
 use crate::space::reserve::{Tally, Totals};
 use crate::space::write_order::{Closing, DataGroup};
 use crate::space::Class;

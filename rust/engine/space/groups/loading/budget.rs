@@ -24,7 +24,7 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    pub(super) const fn new() -> Self {
+    pub(in crate::space::groups) const fn new() -> Self {
         Self {
             data: DATA,
             tree_blocks: TREE_BLOCKS,
@@ -39,7 +39,7 @@ impl Budget {
     }
 
     /// Takes what the ranges of a group have. `EFBIG` where it is more than there is.
-    pub(super) fn take(&mut self, class: Class, ranges: &FreeRanges) -> Result {
+    pub(in crate::space::groups) fn take(&mut self, class: Class, ranges: &FreeRanges) -> Result {
         let left = self.of(class);
         *left = left.checked_sub(ranges.bitmaps()).ok_or(EFBIG)?;
         Ok(())
@@ -47,7 +47,7 @@ impl Budget {
 
     /// Changes the ranges of a group, and takes what they have more then. `EFBIG` where there is no more: what they have is given
     /// back, and they are not to be used.
-    pub(super) fn change(
+    pub(in crate::space::groups) fn change(
         &mut self,
         class: Class,
         ranges: &mut FreeRanges,

@@ -6,14 +6,14 @@
 //! What happens in a group that is done is noted as ever; in one that is not, it is found in the extent tree when its turn
 //! comes, by address. Chunks that are made meanwhile lie behind all others, or where one was that is done.
 
-use super::block_groups::BlockGroups;
-use super::load::extent;
-use super::writeout::Writeout;
+use super::write::Writeout;
 use crate::btree::{Allocate, Tree};
 use crate::disk::{Bytes, Key, Logical};
 use crate::space::free::changes::{Change, Changes};
 use crate::space::free::on_disk::{Kept, OnDisk};
 use crate::space::free::policy::FreeSpace;
+use crate::space::groups::block_groups::BlockGroups;
+use crate::space::groups::loading::load::extent;
 use core::ops::ControlFlow;
 use kernel::sync::Arc;
 use latch::prelude::*;

@@ -18,7 +18,7 @@ enum State {
 
 /// What a group is when it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(in crate::space::groups) enum Ended {
     /// The disk has all.
     Clean,
     /// It changed meanwhile.
@@ -26,12 +26,12 @@ pub(super) enum Ended {
 }
 
 /// The groups that the trees, or the caches, are behind of. The one place that knows a group's [`State`].
-pub(super) struct DirtyGroups {
+pub(in crate::space::groups) struct DirtyGroups {
     groups: OrdMap<Logical, State>,
 }
 
 impl DirtyGroups {
-    pub(super) fn new() -> Self {
+    pub(in crate::space::groups) fn new() -> Self {
         Self {
             groups: OrdMap::new(),
         }
@@ -42,7 +42,7 @@ impl DirtyGroups {
     }
 
     /// The group that starts at `start` changed.
-    pub(super) fn dirty(&mut self, start: Logical) -> Result {
+    pub(in crate::space::groups) fn dirty(&mut self, start: Logical) -> Result {
         match self.groups.get_mut(&start) {
             None => drop(self.groups.insert(start, State::Dirty)?),
             Some(State::Dirty | State::Redirtied) => {}
@@ -52,7 +52,7 @@ impl DirtyGroups {
     }
 
     /// The first dirty group at or behind `from`, which is being written from now on.
-    pub(super) fn begin(&mut self, from: Logical) -> Option<Logical> {
+    pub(in crate::space::groups) fn begin(&mut self, from: Logical) -> Option<Logical> {
         let dirty = |(&start, &state): (&Logical, &State)| (state == State::Dirty).then_some(start);
         let start = self.groups.range_from(&from).find_map(dirty)?;
         if let Some(state) = self.groups.get_mut(&start) {
@@ -62,7 +62,7 @@ impl DirtyGroups {
     }
 
     /// The group was written. What it is now.
-    pub(super) fn end(&mut self, start: Logical) -> Ended {
+    pub(in crate::space::groups) fn end(&mut self, start: Logical) -> Ended {
         match self.groups.get_mut(&start) {
             Some(state) if *state == State::Redirtied => {
                 *state = State::Dirty;
@@ -76,14 +76,14 @@ impl DirtyGroups {
     }
 
     /// The group could not be written.
-    pub(super) fn fail(&mut self, start: Logical) {
+    pub(in crate::space::groups) fn fail(&mut self, start: Logical) {
         if let Some(state) = self.groups.get_mut(&start) {
             *state = State::Dirty;
         }
     }
 
     /// The group is gone.
-    pub(super) fn forget(&mut self, start: Logical) {
+    pub(in crate::space::groups) fn forget(&mut self, start: Logical) {
         self.groups.remove(&start);
     }
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Emptying the zones of groups in which nothing is left.
 
-use super::block_groups::BlockGroups;
-use super::group::{Allocation, Body, Group};
 use crate::disk::{Bug, Bytes, Logical};
+use crate::space::groups::block_groups::BlockGroups;
+use crate::space::groups::group::{Allocation, Body, Group};
 use crate::space::reserve::ByteState;
 use crate::space::write_order::Closing;
 use crate::space::Class;
-use core::cell::Cell;
+use core::cell::OnceCell;
 use latch::prelude::*;
 
 impl BlockGroups {
@@ -17,8 +17,8 @@ impl BlockGroups {
         if !self.volume.rules().reuses_by_reset() {
             return Ok(());
         }
-        // Whether it was told that addresses of data come back.
-        let counted = Cell::new(false);
+        // Set once it was told that addresses of data come back.
+        let counted = OnceCell::new();
         for class in Class::ALL {
             let mut from = Logical::new(0);
             while let Some(group) = self.next_unused(class, from) {
@@ -29,7 +29,7 @@ impl BlockGroups {
         Ok(())
     }
 
-    fn reset(&self, group: &Group, on_reset: &dyn Fn(Logical), counted: &Cell<bool>) -> Result {
+    fn reset(&self, group: &Group, on_reset: &dyn Fn(Logical), counted: &OnceCell<()>) -> Result {
         let start = group.start();
         if !self.write_order.is_quiet(start)
             || self.close_if_worth_reset(group)? == Closing::Refused
@@ -39,9 +39,7 @@ impl BlockGroups {
         let reset = match group.class() {
             Class::Data => {
                 // All that this call resets is free since before it began: one count tells of all of it.
-                if !counted.replace(true) {
-                    self.count_reuse();
-                }
+                counted.get_or_init(|| self.count_reuse());
                 self.volume.zones().reset(group.chunk())
             }
             Class::Metadata | Class::System => self.write_order.reset(start),
@@ -81,23 +79,41 @@ impl BlockGroups {
     /// on, until others have taken it or it is promised no more: the next transaction is open already.
     fn close_if_worth_reset(&self, group: &Group) -> Result<Closing> {
         let mut body = group.lock();
-        let short = group.space_info().is_pressed();
-        if !body.is_worth_reset(short) {
+        let is_worth_it = match body.gain_of_reset() {
+            Gain::Nothing => false,
+            Gain::Little => group.space_info().is_pressed(),
+            Gain::Half => true,
+        };
+        if !is_worth_it {
             return Ok(Closing::Refused);
         }
         group.close_where(&mut body, |class, tally| Ok(class.lend(tally.free())))
     }
 }
 
+/// What a group has to gain if its zones are reset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gain {
+    /// Something is in the group, or it is at its start.
+    Nothing,
+    /// Less than half of it.
+    Little,
+    /// Half of it or more.
+    Half,
+}
+
 impl Body {
-    /// Whether nothing is in the group, and resetting it gains at least half of it, or anything if space is short.
-    pub(in crate::space) fn is_worth_reset(&self, short: bool) -> bool {
-        let empty = self.is_unused() && self.allocation == Allocation::Open;
-        self.as_appending().is_some_and(|appending| {
-            let consumed = appending.offset.before();
-            empty
-                && consumed > Bytes::ZERO
-                && (short || consumed >= appending.capacity.divided_by(2))
-        })
+    fn gain_of_reset(&self) -> Gain {
+        if !self.is_unused() || self.allocation != Allocation::Open {
+            return Gain::Nothing;
+        }
+        let Some(appending) = self.as_appending() else {
+            return Gain::Nothing;
+        };
+        match appending.offset.before() {
+            Bytes::ZERO => Gain::Nothing,
+            consumed if consumed < appending.capacity.divided_by(2) => Gain::Little,
+            _ => Gain::Half,
+        }
     }
 }

@@ -7,11 +7,11 @@
 //! Whatever fails leaves a cache void, and no error.
 
 use super::dirty::Ended;
-use super::group::Group;
-use super::writeout::Writeout;
+use super::write::Writeout;
 use crate::btree::Allocate;
 use crate::disk::{Bytes, Logical};
 use crate::space::free::cache::{Begun, Files, Keeper, Keeping, Measured, Sent};
+use crate::space::groups::group::Group;
 use crate::space::DataExtent;
 use core::sync::atomic::Ordering;
 use latch::prelude::*;

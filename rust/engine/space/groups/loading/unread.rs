@@ -2,14 +2,10 @@
 //! Groups of which was not read yet where they are free: reading it when it is needed, and forgetting it again.
 //!
 //! Nothing is allocated from such a group, so nobody waits for a group whose reservation was granted: what is promised is
-//! free where it was read. Who finds nothing to be promised reads a group and asks again ([`super::super::Shortage::Unread`]).
+//! free where it was read. Who finds nothing to be promised reads a group and asks again ([`crate::space::Shortage::Unread`]).
 
-use super::block_groups::BlockGroups;
 use super::budget::{tell_unused, LONGEST};
-use super::group::{Allocation, Group};
-use super::items::Items;
 use super::load::extent;
-use super::make::exclude_superblocks;
 use crate::btree::Tree;
 use crate::disk::{Bug, Bytes, Flaw, Key, Logical, Place};
 use crate::space::free::changes::{Change, Changes};
@@ -17,6 +13,10 @@ use crate::space::free::on_disk::Home;
 use crate::space::free::policy::FreeSpace;
 use crate::space::free::ranges::FreeRanges;
 use crate::space::free::tree::Unreadable;
+use crate::space::groups::block_groups::BlockGroups;
+use crate::space::groups::group::{Allocation, Group};
+use crate::space::groups::items::Items;
+use crate::space::groups::make::exclude_superblocks;
 use crate::space::reserve::{ByteState, Offer, Withdrawal};
 use crate::space::Class;
 use crate::volume::Writes;
