@@ -53,7 +53,7 @@ impl WrittenInPlace {
         Ok(())
     }
 
-    /// Its first `len` bytes.
+    /// The first `len` bytes of the write.
     fn front(&self, len: Bytes) -> Piece<'_> {
         Piece::front(
             &self.checksums,
@@ -63,7 +63,7 @@ impl WrittenInPlace {
         )
     }
 
-    /// Its first `len` bytes are not its own any more.
+    /// The first `len` bytes do not belong to the write any more.
     fn pass(&mut self, len: Bytes) {
         let all = self.bytes();
         pass_sums(&mut self.checksums, len, all);
@@ -210,7 +210,7 @@ impl InPlaceWrites<'_> {
             new_size: written.new_size,
         };
         let metadata = written.reservation.take_metadata()?;
-        self.enter(inode, (written.logical, metadata), &all)
+        self.record(inode, (written.logical, metadata), &all)
             .map(drop)
     }
 
@@ -221,14 +221,14 @@ impl InPlaceWrites<'_> {
         let metadata = written.reservation.take_metadata()?;
         let reservation = written.reservation.split_kinds(len, len)?;
         let front = written.front(len);
-        let entered = self.enter(inode, (written.logical, metadata), &front);
+        let recorded = self.record(inode, (written.logical, metadata), &front);
         written.pass(len);
         drop(reservation);
-        entered.map(|handle| written.reservation.add_metadata(handle.take_rest()))
+        recorded.map(|handle| written.reservation.add_metadata(handle.take_rest()))
     }
 
-    /// Gives the handle in which it was entered, with what that did not use.
-    fn enter(
+    /// Gives the handle in which it was recorded, with what that did not use.
+    fn record(
         &self,
         inode: &Inode,
         (logical, metadata): (Logical, Reservation),
@@ -236,11 +236,11 @@ impl InPlaceWrites<'_> {
     ) -> Result<Handle> {
         let handle = self.fs.transactions().join_with(metadata)?;
         let _extents = inode.lock_extents()?;
-        or_abort(&handle, self.record(&handle, inode, logical, written))?;
+        or_abort(&handle, self.record_in(&handle, inode, logical, written))?;
         Ok(handle)
     }
 
-    fn record(
+    fn record_in(
         &self,
         handle: &Handle,
         inode: &Inode,

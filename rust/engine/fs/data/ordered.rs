@@ -36,7 +36,7 @@ enum Progress {
     Allocated,
     /// The data are on the device, and in no tree.
     Written,
-    /// Others see to it.
+    /// Others see to the extent.
     Kept,
 }
 
@@ -86,7 +86,7 @@ impl NewExtent {
         Ok(front)
     }
 
-    /// It has reached the device.
+    /// The data has reached the device.
     pub(in crate::fs) fn written(&mut self) -> Result {
         self.progress = Progress::Written;
         self.space.data_written(self.extent)
@@ -137,7 +137,7 @@ impl OrderedExtent {
         Ok(())
     }
 
-    /// Its first `len` bytes.
+    /// The first `len` bytes of the ordered extent.
     fn front(&self, len: Bytes) -> Piece<'_> {
         Piece::front(
             &self.checksums,
@@ -147,7 +147,7 @@ impl OrderedExtent {
         )
     }
 
-    /// Its first `len` bytes are not its own any more.
+    /// The first `len` bytes do not belong to the ordered extent any more.
     fn pass(&mut self, len: Bytes) {
         pass_sums(&mut self.checksums, len, self.ram_len);
         self.offset = self.offset.saturating_add(len);
@@ -229,7 +229,7 @@ impl Data<'_> {
             new_size: ordered.new_size,
         };
         let metadata = ordered.reservation.take_metadata()?;
-        self.enter(inode, (ordered.extent, metadata), &all)
+        self.record(inode, (ordered.extent, metadata), &all)
             .map(drop)
     }
 
@@ -240,14 +240,14 @@ impl Data<'_> {
         let metadata = ordered.reservation.take_metadata()?;
         let reservation = ordered.reservation.split(len)?;
         let extent = ordered.extent.split_front(len)?;
-        let entered = self.enter(inode, (extent, metadata), &ordered.front(len));
+        let recorded = self.record(inode, (extent, metadata), &ordered.front(len));
         ordered.pass(len);
         drop(reservation);
-        entered.map(|handle| ordered.reservation.add_metadata(handle.take_rest()))
+        recorded.map(|handle| ordered.reservation.add_metadata(handle.take_rest()))
     }
 
-    /// Gives the handle in which it was entered, with what that did not use.
-    fn enter(
+    /// Gives the handle in which it was recorded, with what that did not use.
+    fn record(
         &self,
         inode: &Inode,
         (mut extent, metadata): (NewExtent, Reservation),
@@ -256,11 +256,11 @@ impl Data<'_> {
         extent.written()?;
         let handle = self.fs.transactions().join_with(metadata)?;
         let _extents = inode.lock_extents()?;
-        or_abort(&handle, self.enter_in(&handle, inode, extent, piece))?;
+        or_abort(&handle, self.record_in(&handle, inode, extent, piece))?;
         Ok(handle)
     }
 
-    fn enter_in(
+    fn record_in(
         &self,
         handle: &Handle,
         inode: &Inode,

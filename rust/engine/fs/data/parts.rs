@@ -24,7 +24,7 @@ const MOST_SECTORS_IN_A_ROW: u32 = 256;
 /// Why a part was not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// Its own write failed.
+    /// The write of this part failed.
     Part(Error),
     /// There is no use in sending anything of the write any more.
     All(Error),
@@ -82,9 +82,9 @@ impl Parts {
     ) -> Option<Run> {
         let mut run = match self.ahead.take() {
             Some(run) => run,
-            None => self.settle(send)?,
+            None => self.advance(send)?,
         };
-        while let Some(next) = self.settle(send) {
+        while let Some(next) = self.advance(send) {
             if next.result.is_ok() != run.result.is_ok() {
                 self.ahead = Some(next);
                 break;
@@ -95,7 +95,10 @@ impl Parts {
     }
 
     /// Has parts sent until something has become of the next bytes.
-    fn settle(&mut self, send: &mut dyn FnMut(Range<Bytes>) -> Result<(), Failure>) -> Option<Run> {
+    fn advance(
+        &mut self,
+        send: &mut dyn FnMut(Range<Bytes>) -> Result<(), Failure>,
+    ) -> Option<Run> {
         while self.at < self.end {
             let part = self.at..self.at.saturating_add(self.part_len());
             let len = part.end.saturating_sub(part.start);

@@ -15,17 +15,17 @@ use latch::prelude::*;
 /// What became of an extent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It is elsewhere; so many bytes were written.
+    /// The extent is elsewhere; so many bytes were written.
     Moved(Bytes),
     /// Nobody refers to it any more.
     Gone,
-    /// It has more holders than it was seen to have, or than are counted.
+    /// The extent has more holders than it was seen to have, or than are counted.
     Changed,
     /// What is free is in pieces that are too short.
     NoPlace,
     /// There is a place in zones that may not be active before others are full; so many data writes had ended.
     NoZone(u64),
-    /// It cannot be moved.
+    /// The extent cannot be moved.
     Stays,
 }
 
@@ -52,7 +52,7 @@ pub(super) enum Found {
     All(KVec<Holder>),
     /// Files have more items than the extent tree counts: it will, if references are queued, and is wrong otherwise.
     Uncounted,
-    /// It cannot be moved: some cannot be followed, or it is too long to be written in one piece.
+    /// The extent cannot be moved: some holders cannot be followed, or it is too long to be written in one piece.
     Others,
 }
 
@@ -101,7 +101,7 @@ impl Relocation<'_> {
         };
         new.move_to(txns.volume().data().write_extent(new.get().logical, buf)?);
         new.written()?;
-        self.enter(&handle, &holders, seen.extent, new, &sums)
+        self.record(&handle, &holders, seen.extent, new, &sums)
     }
 
     /// The longest extent that can be written in one piece.
@@ -177,11 +177,11 @@ impl Relocation<'_> {
         Ok(sums)
     }
 
-    /// Enters the new place for the old one wherever that still is.
+    /// Records the new place for the old one wherever that still is.
     ///
     /// A reference of our own keeps the new place as long as that takes: what others do to a file that was let go of must not take
     /// it away before the next file has it.
-    fn enter(
+    fn record(
         &self,
         handle: &Handle,
         holders: &[Holder],
@@ -194,13 +194,13 @@ impl Relocation<'_> {
         };
         let ours = reference(&first.file, new.get());
         handle.add_data(&ours)?;
-        let entered = self.enter_held(handle, holders, old, new.keep(), sums);
+        let recorded = self.record_held(handle, holders, old, new.keep(), sums);
         handle.release_data(&ours)?;
-        entered
+        recorded
     }
 
     /// Who looks a new address up finds its checksums: those go in before any item has it.
-    fn enter_held(
+    fn record_held(
         &self,
         handle: &Handle,
         holders: &[Holder],
