@@ -17,7 +17,7 @@ pub const MAX_COPIES: usize = 4;
 pub struct Chunk {
     /// Where it begins in the address space.
     pub logical: Logical,
-    /// Its bytes in the logical space.
+    /// The chunk's bytes in the logical space.
     pub len: Bytes,
     /// What it holds and how.
     pub flags: BlockGroupFlags,
@@ -40,7 +40,7 @@ impl Chunk {
         })
     }
 
-    /// Its item, to be written.
+    /// The chunk's item, to be written.
     pub fn item(&self, sector_size: u32) -> NewChunk<'_> {
         NewChunk {
             len: self.len,
@@ -56,7 +56,7 @@ impl Chunk {
         Ok(profile.stripe_len(self.len))
     }
 
-    /// Its stripes on one device.
+    /// The chunk's stripes on one device.
     pub(super) fn stripes_on(&self, devid: DeviceId) -> impl Iterator<Item = &Stripe> + Clone {
         self.stripes
             .iter()
@@ -82,9 +82,9 @@ impl Chunk {
     }
 }
 
-/// A place on a device of the volume.
+/// An address on a device of the volume.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct DeviceAddress {
     /// The device's id.
     pub devid: DeviceId,
     /// The address there.
@@ -98,14 +98,14 @@ pub struct Mapping {
     pub chunk: Logical,
     /// Bytes from the address on that lie in one piece, at most what was asked for.
     pub len: Bytes,
-    copies: [Place; MAX_COPIES],
+    copies: [DeviceAddress; MAX_COPIES],
     count: usize,
     may_fail: u64,
 }
 
 impl Mapping {
     /// Where each copy is. Reads take any, writes go to all. Never empty.
-    pub fn copies(&self) -> &[Place] {
+    pub fn copies(&self) -> &[DeviceAddress] {
         self.copies.get(..self.count).unwrap_or(&[])
     }
 
@@ -119,14 +119,14 @@ impl Mapping {
             chunk,
             len,
             may_fail: profile.may_fail(),
-            copies: [Place::default(); MAX_COPIES],
+            copies: [DeviceAddress::default(); MAX_COPIES],
             count: 0,
         }
     }
 
-    pub(super) fn push(&mut self, place: Place) {
+    pub(super) fn push(&mut self, at: DeviceAddress) {
         if let Some(slot) = self.copies.get_mut(self.count) {
-            *slot = place;
+            *slot = at;
             self.count = self.count.saturating_add(1);
         }
     }

@@ -3,7 +3,7 @@
 
 use super::members::Members;
 use super::profile::{InStripe, Profile};
-use super::{Chunk, Mapping, Place, Volume, NO_DEVICE};
+use super::{Chunk, DeviceAddress, Mapping, Volume, NO_DEVICE};
 use crate::disk::{self, Bytes, Corrupt, Flaw, Logical, STRIPE_LEN, SUPERBLOCK_PLACES};
 use crate::map::{insert_in_order, OrdMap};
 use kernel::sync::Arc;
@@ -75,7 +75,7 @@ impl ChunkMap {
             let stripe = chunk.stripes.get(stripe)?;
             let devid = members.find(stripe.devid)?.devid;
             let at = stripe.at.checked_add(offset)?;
-            mapping.push(Place { devid, at });
+            mapping.push(DeviceAddress { devid, at });
         }
         (!mapping.copies().is_empty()).then_some(mapping)
     }

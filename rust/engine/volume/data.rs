@@ -4,7 +4,7 @@
 //! data goes, and the volume says which that is.
 
 use super::device::BegunWrite;
-use super::{Chunk, Mapping, Place, Volume, NO_COPY, NO_DEVICE};
+use super::{Chunk, DeviceAddress, Mapping, Volume, NO_COPY, NO_DEVICE};
 use crate::disk::{self, BlockGroupFlags, Bug, Bytes, Flaw, Logical, Physical};
 use core::ops::Range;
 use latch::prelude::*;
@@ -12,10 +12,10 @@ use latch::prelude::*;
 /// Where new data goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// It goes to this place.
-    At(Place),
-    /// It goes to the write pointer of the zone that begins here; the device tells where that was.
-    Append(Place),
+    /// The write goes to this address.
+    At(DeviceAddress),
+    /// The write goes to the write pointer of the zone that begins here; the device tells where that was.
+    Append(DeviceAddress),
 }
 
 /// The pieces of a range are within it.
@@ -129,7 +129,7 @@ impl<'a> DataAccess<'a> {
     /// Writes the data of a new extent at `addr`; where they are then.
     pub fn write_extent(&self, addr: Logical, buf: &[u8]) -> Result<Logical> {
         let len = Bytes::from(buf.len());
-        let device = |place: &Place| self.0.device(place.devid).ok_or(NO_DEVICE);
+        let device = |place: &DeviceAddress| self.0.device(place.devid).ok_or(NO_DEVICE);
         match self.target(addr, len)? {
             Target::At(place) => device(&place)?.write(place.at, buf).map(|()| addr),
             Target::Append(zone) => {
@@ -156,12 +156,12 @@ impl<'a> DataAccess<'a> {
     }
 
     /// Where the zone of a sequential chunk of data begins: a chunk is whole zones, here one.
-    fn zone(&self, chunk: &Chunk) -> Result<Place> {
+    fn zone(&self, chunk: &Chunk) -> Result<DeviceAddress> {
         self.place(chunk.logical, chunk.len)
     }
 
     /// Where all of a range is, in its first copy.
-    fn place(&self, addr: Logical, len: Bytes) -> Result<Place> {
+    fn place(&self, addr: Logical, len: Bytes) -> Result<DeviceAddress> {
         let mapping = self.in_one_piece(addr, len)?;
         Ok(*mapping.copies().first().ok_or(NO_COPY)?)
     }

@@ -29,7 +29,7 @@ pub enum ZoneCondition {
     Unusable,
 }
 
-/// One zone as the device reports it. All numbers in bytes.
+/// A zone as the device reports it. All numbers are bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Zone {
     /// Where the zone starts.

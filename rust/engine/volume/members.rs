@@ -60,7 +60,7 @@ impl Members {
             .filter(|member| member.uuid == stripe.dev_uuid)
     }
 
-    /// Only whole copies on devices of the volume can be mapped.
+    /// Refuses a chunk that cannot be mapped: its copies are whole, and on devices of the volume.
     pub(super) fn check(&self, chunk: &Chunk) -> Result {
         let broken = |flaw: Flaw| flaw.at(Place::Chunk(chunk.logical)).report();
         let Some(profile) = Profile::of(chunk.flags) else {

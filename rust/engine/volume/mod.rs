@@ -45,7 +45,7 @@ mod zones;
 
 pub use crate::disk::Stripe;
 pub use allocate::DeviceRange;
-pub use chunk::{Chunk, Mapping, Place, MAX_COPIES};
+pub use chunk::{Chunk, DeviceAddress, Mapping, MAX_COPIES};
 pub use chunk_map::no_chunk;
 pub use data::{DataAccess, Target};
 pub use profile::copies_of;
@@ -75,7 +75,7 @@ pub const NO_COPY: Bug = Bug::new("a mapped range has no copy");
 pub enum Copies {
     /// The first alone, as every mount does.
     Primary,
-    /// All copies; the newest good one is taken (`rescue=`).
+    /// All copies are looked at; the newest good one is taken (`rescue=`).
     Any,
 }
 
@@ -117,7 +117,7 @@ impl GroupZones {
 /// Whether a block group's zones could be made active.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
-    /// They are active now.
+    /// The zones are active now.
     Active,
     /// The device has no more active zones to give: finish another group first.
     NoBudget,
@@ -145,7 +145,7 @@ impl Volume {
         &*self.checksums
     }
 
-    /// The device with this id (see [`Place`]).
+    /// The device with this id (see [`DeviceAddress`]).
     pub fn device(&self, devid: DeviceId) -> Option<&Arc<dyn Device>> {
         self.members.find(devid).map(|member| &member.device)
     }

@@ -32,9 +32,9 @@ pub enum Writes {
     Never,
     /// From [`Volume::begin_writing`] on; until then it is read as by who writes later.
     Later,
-    /// It is written to at once.
+    /// The volume is written to at once.
     Now,
-    /// It was, and may be again; what was begun is finished.
+    /// The volume was written to, and may be again; what was begun is finished.
     Paused,
     /// A transaction was aborted: no more, for good.
     Aborted,

@@ -17,16 +17,17 @@ const PAGES_OF_GROUP: usize = 8;
 
 /// What the kernel asks for memory; it does no more when this is dropped.
 pub(super) struct Memory {
-    _shrinker: Shrinker<FreeSpace>,
+    _shrinker: Shrinker<FreeSpaceShrinker>,
 }
 
-struct FreeSpace(Arc<Transactions>);
+/// Gives back what is known of where groups are free.
+struct FreeSpaceShrinker(Arc<Transactions>);
 
 impl Memory {
     /// Gives memory of a mount back when it is wanted.
     pub(super) fn new(sb: &SuperBlock, transactions: Arc<Transactions>) -> Result<Self> {
         let name = CString::try_from_fmt(fmt!("{}", sb.name()))?;
-        let free_space = FreeSpace(transactions);
+        let free_space = FreeSpaceShrinker(transactions);
         let shrinker = Shrinker::new(c"rbtrfs-free-space", &name, free_space)?;
         Ok(Self {
             _shrinker: shrinker,
@@ -34,7 +35,7 @@ impl Memory {
     }
 }
 
-impl Shrinkable for FreeSpace {
+impl Shrinkable for FreeSpaceShrinker {
     fn count(&self) -> usize {
         self.0.space().forgettable()
     }

@@ -23,7 +23,7 @@ pub(in crate::btree) enum Held {
 /// How a block is latched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::btree) enum Mode {
-    /// With other readers.
+    /// The block is shared with other readers.
     Read,
     /// The task has the block alone.
     Write,

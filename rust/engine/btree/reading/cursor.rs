@@ -15,10 +15,10 @@ const READ_AHEAD: usize = 4;
 pub struct Cursor<'a> {
     tree: &'a Tree,
     reach: Reach,
-    place: Option<Place>,
+    position: Option<Position>,
 }
 
-struct Place {
+struct Position {
     found: Found,
     slot: usize,
 }
@@ -26,7 +26,7 @@ struct Place {
 /// A way out of a leaf.
 enum Way {
     /// The other leaf, within the same parent.
-    Neighbour(Place),
+    Neighbour(Position),
     /// A search for this key leads to it.
     Search(Key),
     /// The tree ends here.
@@ -44,7 +44,7 @@ impl<'a> Cursor<'a> {
         Self {
             tree,
             reach,
-            place: None,
+            position: None,
         }
     }
 
@@ -60,7 +60,7 @@ impl<'a> Cursor<'a> {
         let found = self.tree.find_leaf(key, self.reach)?;
         let result = Leaf::new(found.leaf.bytes()).search(key);
         let slot = result.unwrap_or_else(|slot| slot);
-        self.place = Some(Place { found, slot });
+        self.position = Some(Position { found, slot });
         self.skip_forward()?;
         Ok(result.map_or(Sought::Missing, |_| Sought::Found))
     }
@@ -76,7 +76,7 @@ impl<'a> Cursor<'a> {
                 Err(slot) => slot,
             };
             if let Some(slot) = behind.checked_sub(1) {
-                self.place = Some(Place { found, slot });
+                self.position = Some(Position { found, slot });
                 return Ok(Sought::Found);
             }
             // Only at the left edge, unless a parent's key is lower than its child's.
@@ -89,39 +89,39 @@ impl<'a> Cursor<'a> {
 
     /// The item it stands at; `None` past either end.
     pub fn item(&self) -> Option<(Key, &[u8])> {
-        let place = self.place.as_ref()?;
-        Leaf::new(place.found.leaf.bytes()).item(place.slot)
+        let position = self.position.as_ref()?;
+        Leaf::new(position.found.leaf.bytes()).item(position.slot)
     }
 
     /// Moves to the next item, or past the right end.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Result {
-        if let Some(place) = self.place.as_mut() {
-            place.slot = place.slot.saturating_add(1);
+        if let Some(position) = self.position.as_mut() {
+            position.slot = position.slot.saturating_add(1);
         }
         self.skip_forward()
     }
 
     /// Lets go of all latches. The cursor stands nowhere afterwards.
     pub fn release(&mut self) {
-        self.place = None;
+        self.position = None;
     }
 
     /// Moves on while the slot is behind its leaf's last.
     fn skip_forward(&mut self) -> Result {
-        while let Some(place) = self.place.take() {
-            if place.slot < Leaf::new(place.found.leaf.bytes()).nritems() {
-                self.place = Some(place);
+        while let Some(position) = self.position.take() {
+            if position.slot < Leaf::new(position.found.leaf.bytes()).nritems() {
+                self.position = Some(position);
                 return Ok(());
             }
-            match self.next_leaf(place.found)? {
-                Way::Neighbour(place) => self.place = Some(place),
+            match self.next_leaf(position.found)? {
+                Way::Neighbour(position) => self.position = Some(position),
                 Way::Search(key) => {
                     let found = self.tree.find_leaf(&key, self.reach)?;
                     let slot = Leaf::new(found.leaf.bytes())
                         .search(&key)
                         .unwrap_or_else(|slot| slot);
-                    self.place = Some(Place { found, slot });
+                    self.position = Some(Position { found, slot });
                 }
                 Way::End => {}
             }
@@ -157,7 +157,7 @@ impl<'a> Cursor<'a> {
             beyond,
             nofs,
         };
-        Ok(Way::Neighbour(Place { found, slot: 0 }))
+        Ok(Way::Neighbour(Position { found, slot: 0 }))
     }
 
     /// Starts reading the leaves behind `slot`: who goes from one leaf to the next will want more.

@@ -14,7 +14,7 @@ use latch::{Latched, NofsScope, Side};
 /// What a move to a place in a tree came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sought {
-    /// It stands at what was asked for.
+    /// The cursor stands at what was asked for.
     Found,
     /// There is no such thing.
     Missing,

@@ -56,7 +56,7 @@ impl Path<'_> {
         }
     }
 
-    /// One way down. Gives the level from which on down latches for writing are needed, if that is higher than `write_from`.
+    /// Goes down once. Gives the level from which on down latches for writing are needed, if that is higher than `write_from`.
     fn descend(&mut self, key: &Key, aim: &Aim, write_from: u8) -> Result<Option<u8>> {
         let (tree, txn) = (self.tree, self.txn);
         let mut held = match tree.lock_root(write_from) {

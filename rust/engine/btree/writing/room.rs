@@ -12,7 +12,7 @@ use latch::Side;
 /// What came of offering items to a neighbour.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Push {
-    /// It took enough of them.
+    /// The neighbour took enough of them.
     MadeRoom,
     /// There is none, or it took none.
     Nothing,

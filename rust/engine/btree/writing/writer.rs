@@ -17,7 +17,7 @@ use latch::prelude::*;
 /// what asks for an item moves there, what inserts does not. After an error it may stand nowhere.
 pub struct Writer<'a> {
     path: Path<'a>,
-    /// It stands in front of the first item at or after this key; nothing is locked.
+    /// The writer stands in front of the first item at or after this key; nothing is locked.
     before: Option<Key>,
 }
 

@@ -229,7 +229,7 @@ impl InMemory {
 #[must_use = "a commit without its superblock is none"]
 pub struct SuperblockImage {
     bytes: KBox<SuperblockBytes>,
-    /// Of each device the item that its copies have, in the order of the volume's members.
+    /// The item of each device that its copies have, in the order of the volume's members.
     devices: KVec<DevItem>,
 }
 

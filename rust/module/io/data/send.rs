@@ -101,7 +101,7 @@ impl Write {
 /// The address that bytes go to.
 enum Address {
     New(NewExtent),
-    /// Of unwritten space, which stays what it is until the bytes are there.
+    /// The address of unwritten space, which stays what it is until the bytes are there.
     Own(DataExtent),
 }
 
@@ -131,7 +131,7 @@ impl Address {
     }
 }
 
-/// It was there when space was promised, and who gives it up waits for writes.
+/// The space was there when it was promised, and who gives it up waits for writes.
 const NOT_UNWRITTEN: Bug = Bug::new("unwritten space that bytes were promised is not there");
 
 /// Bytes under writeback with their space.
@@ -147,7 +147,7 @@ struct Unsent<N: Send + Sync + 'static> {
 }
 
 /// Everything that sending a piece takes, but its bytes.
-struct Place<'a, N: Send + Sync + 'static> {
+struct PiecePlan<'a, N: Send + Sync + 'static> {
     address: Address,
     /// Bytes of the file that go there.
     ram_len: Bytes,
@@ -298,27 +298,27 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         mut parcel: Parcel<N>,
         patience: Patience,
     ) -> core::result::Result<Option<Parcel<N>>, Unsent<N>> {
-        let place = match self.find_place(&mut parcel, patience) {
-            Ok(place) => place,
+        let plan = match self.plan_piece(&mut parcel, patience) {
+            Ok(plan) => plan,
             Err(error) => return Err(Unsent { parcel, error }),
         };
-        let (front, rest) = match parcel.ioend.split(place.ram_len, place.append) {
+        let (front, rest) = match parcel.ioend.split(plan.ram_len, plan.append) {
             Ok(Some(front)) => (front, Some(parcel)),
             Ok(None) => (parcel.ioend, None),
             // It waits for memory: no lack of that is an error here.
             Err(error) => {
-                let mut reservation = place.reservation;
-                let error = place.address.take_back(&mut reservation, error);
+                let mut reservation = plan.reservation;
+                let error = plan.address.take_back(&mut reservation, error);
                 parcel.reservation.merge(reservation);
                 return Err(Unsent { parcel, error });
             }
         };
-        self.send_front(front, place);
+        self.send_front(front, plan);
         Ok(rest)
     }
 
     /// Allocates memory, then the address. Nothing of the parcel's space is gone where this fails for want of memory.
-    fn find_place(&self, parcel: &mut Parcel<N>, patience: Patience) -> Result<Place<'_, N>> {
+    fn plan_piece(&self, parcel: &mut Parcel<N>, patience: Patience) -> Result<PiecePlan<'_, N>> {
         let (memory, wanted) = self.find_memory(&parcel.ioend)?;
         let goal = parcel.ioend.goal();
         let mut reservation = split(&mut parcel.reservation, wanted, goal)?;
@@ -334,7 +334,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
                 if let Ok(unneeded) = split(&mut reservation, unneeded, goal) {
                     parcel.reservation.merge(unneeded);
                 }
-                Ok(Place {
+                Ok(PiecePlan {
                     address,
                     ram_len,
                     reservation,
@@ -430,8 +430,8 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         }
     }
 
-    fn send_front(&self, front: Ioend<Self>, place: Place<'_, N>) {
-        let memory = place.memory;
+    fn send_front(&self, front: Ioend<Self>, plan: PiecePlan<'_, N>) {
+        let memory = plan.memory;
         let still = front.hold_still(memory.copy);
         if still.is_copy() {
             self.path.tally.copied.fetch_add(1, Ordering::Relaxed);
@@ -439,31 +439,31 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         let offset = still.ioend().pos();
         let checksums = self.checksums_of(&still, memory.checksums);
         let new_size = still.ioend().user_end().before();
-        let reservation = place.reservation;
-        let write = match place.address {
+        let reservation = plan.reservation;
+        let write = match plan.address {
             Address::New(extent) => {
                 let ordered = OrderedExtent {
                     offset,
-                    ram_len: place.ram_len,
+                    ram_len: plan.ram_len,
                     extent,
                     checksums,
                     new_size,
                     reservation,
                 };
-                Write::New(ordered, place.append)
+                Write::New(ordered, plan.append)
             }
             Address::Own(extent) => Write::InPlace(WrittenInPlace {
-                range: offset..offset.saturating_add(place.ram_len),
+                range: offset..offset.saturating_add(plan.ram_len),
                 logical: extent.logical,
                 checksums,
                 new_size,
                 reservation,
             }),
         };
-        still.submit(place.device, place.destination, memory.envelope, write);
+        still.submit(plan.device, plan.destination, memory.envelope, write);
     }
 
-    /// One checksum for each sector, in the room that was made.
+    /// Gives one checksum for each sector, in the room that was made.
     fn checksums_of(&self, still: &Still<Self>, mut sums: KVVec<u8>) -> KVVec<u8> {
         if !self.has_checksums() {
             return sums;

@@ -19,7 +19,7 @@ const MIN_ACTIVE: u64 = 8;
 /// How many zones to report at a time.
 const BATCH: u64 = 4096;
 
-/// One zone. Kept small: large drives have a hundred thousand.
+/// The state of one zone. It is kept small: large drives have a hundred thousand.
 #[derive(Clone, Copy)]
 pub(super) struct ZoneState {
     /// What it can hold, in sectors.
@@ -76,7 +76,7 @@ impl InUse {
         *used = used.saturating_add(count);
     }
 
-    /// One zone of such a group is active no more.
+    /// Counts one active zone less of such a group.
     pub(super) fn remove_one(&mut self, flags: BlockGroupFlags) {
         let used = self.of(flags);
         *used = used.saturating_sub(1);

@@ -77,7 +77,7 @@ pub(in crate::volume) struct SuperblockLog {
 /// What became of a copy that was to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Written {
-    /// It is at its place.
+    /// The superblock is at its place.
     There,
     /// What may be used of the device is too small to have a place for it.
     Nowhere,
@@ -94,7 +94,7 @@ pub(super) struct Newest {
 }
 
 impl Newest {
-    /// Of a place that has one superblock.
+    /// What was found at a place that has one superblock.
     pub(super) fn alone(superblock: KBox<SuperblockBytes>) -> Self {
         Self {
             superblock: Some(superblock),
@@ -106,9 +106,9 @@ impl Newest {
 /// Whether a write must be durable on return, with all before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Durability {
-    /// It takes effect before the call returns.
+    /// The reset takes effect before the call returns.
     Now,
-    /// With the next flush.
+    /// The reset takes effect with the next flush.
     Later,
 }
 
@@ -236,7 +236,7 @@ fn newest_of(device: &dyn Device, pair: &Pair) -> Result<(Newest, Bytes)> {
     Ok((newest, cut_off))
 }
 
-/// Of two full zones, the one whose last superblock is newer.
+/// Tells which of two full zones has the newer last superblock.
 fn newer_zone(device: &dyn Device, pair: &Pair) -> Result<ZoneNumber> {
     let generation = |number| -> Result<Option<Generation>> {
         let last = Tail::of(device, pair.zone(number))?.whole;

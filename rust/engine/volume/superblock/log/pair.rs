@@ -72,7 +72,7 @@ impl Pair {
         &mut self.0
     }
 
-    /// One that is written in place holds no log: there is one superblock at its start.
+    /// Where the pair is, if it is written in place: it holds no log then, but one superblock at its start.
     pub(super) fn in_place(&self) -> Option<Physical> {
         let [LogZone(first), _] = &self.0;
         (first.kind == ZoneKind::Conventional).then_some(first.start)

@@ -28,7 +28,7 @@ pub(crate) struct Fixups {
 }
 
 struct Waiting {
-    places: RBTree<FileOffset, Place>,
+    places: RBTree<FileOffset, WaitingFolio>,
     /// The tickets of all places: whose is smallest waits longest.
     tickets: RBTree<u64, ()>,
     next_ticket: u64,
@@ -36,7 +36,8 @@ struct Waiting {
     ended: u64,
 }
 
-struct Place {
+/// The place of a folio that waits.
+struct WaitingFolio {
     ticket: u64,
     /// To be seen to; `None` while a worker is at it.
     folio: Option<ARef<Folio>>,
@@ -44,7 +45,7 @@ struct Place {
 
 /// Memory for a place.
 pub(super) struct Vacancy {
-    place: RBTreeNodeReservation<FileOffset, Place>,
+    place: RBTreeNodeReservation<FileOffset, WaitingFolio>,
     ticket: RBTreeNodeReservation<u64, ()>,
 }
 
@@ -125,7 +126,7 @@ impl Fixups {
         let mut waiting = self.waiting.lock();
         let ticket = waiting.next_ticket;
         waiting.next_ticket = ticket.wrapping_add(1);
-        let place = Place {
+        let place = WaitingFolio {
             ticket,
             folio: Some(folio),
         };

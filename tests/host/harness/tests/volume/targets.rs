@@ -3,7 +3,7 @@
 
 use crate::fixture::*;
 use engine::disk::{BlockGroupFlags, Bytes, DeviceId, Logical, Physical};
-use engine::volume::{Chunk, Place, Target, Volume};
+use engine::volume::{Chunk, DeviceAddress, Target, Volume};
 use harness::tools;
 use harness::walker::walk;
 use kernel::prelude::*;
@@ -20,8 +20,8 @@ fn data_chunk(volume: &Volume) -> Arc<Chunk> {
     }
 }
 
-fn behind(start: Physical, offset: u64) -> Place {
-    Place {
+fn behind(start: Physical, offset: u64) -> DeviceAddress {
+    DeviceAddress {
         devid: DeviceId::new(1),
         at: Physical::new(start.get() + offset),
     }
