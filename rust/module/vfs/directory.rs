@@ -126,13 +126,7 @@ impl Directory for Rbtrfs {
         let mount = mount_of(from_dir)?;
         let moved = from.inode().ok_or(ENOENT)?;
         let replaced = to.inode();
-        if is_empty_place(to_dir) {
-            return Err(EPERM);
-        }
-        // C does not tell the place of a subvolume from the subvolume here, but lets a directory replace it.
-        if is_empty_place(moved) || replaced.is_some_and(is_empty_place) {
-            return Err(ENOTEMPTY);
-        }
+        check_places(to_dir, moved, replaced)?;
         let replaced_node = replaced.map(node).transpose()?;
         let whiteout = NewFile {
             kind: NewKind::Special(0),
@@ -151,13 +145,9 @@ impl Directory for Rbtrfs {
         let target = replaced_node.map(|node| &*node.inode);
         let mode = match kind {
             RenameKind::Exchange => RenameMode::Exchange(target.ok_or(ENOENT)?),
-            RenameKind::Whiteout => RenameMode::Move {
+            RenameKind::Whiteout | RenameKind::Replace => RenameMode::Move {
                 replaced: target,
-                whiteout: Some(&whiteout),
-            },
-            RenameKind::Replace => RenameMode::Move {
-                replaced: target,
-                whiteout: None,
+                whiteout: (kind == RenameKind::Whiteout).then_some(&whiteout),
             },
         };
         // What is replaced by nothing had nothing to lose.
@@ -181,6 +171,18 @@ impl Directory for Rbtrfs {
         renamed?;
         mount.throttle();
         Ok(())
+    }
+}
+
+/// Refuses to rename to, or from, the empty place of a subvolume that is gone.
+fn check_places(to_dir: &Inode, moved: &Inode, replaced: Option<&Inode>) -> Result {
+    if is_empty_place(to_dir) {
+        return Err(EPERM);
+    }
+    // C does not tell the place of a subvolume from the subvolume here, but lets a directory replace it.
+    match is_empty_place(moved) || replaced.is_some_and(is_empty_place) {
+        true => Err(ENOTEMPTY),
+        false => Ok(()),
     }
 }
 

@@ -79,22 +79,37 @@ pub(in crate::space) fn new_body(
         used,
         ..Tally::default()
     };
-    let Some(zones) = zones.filter(|zones| zones.sequential) else {
-        let free_space = FreeSpace::Unread(Changes::new());
-        return Ok(Body {
-            tally,
-            free_space,
-            allocation: Allocation::Open,
-            active: true,
-            under_way: Bytes::ZERO,
-            unwritten: Bytes::ZERO,
-            ending: Ending::Full,
-            tried: None,
-            resets: 0,
-            superblocks: Bytes::ZERO,
-            offered: Offered::default(),
-        });
-    };
+    match zones.filter(|zones| zones.sequential) {
+        Some(zones) => appending_body(groups, chunk, &zones, class, tally),
+        None => Ok(open_body(tally, FreeSpace::Unread(Changes::new()))),
+    }
+}
+
+/// The state of a group that can be allocated from, whose zones, if it has some, are active and end where it does.
+fn open_body(tally: Tally, free_space: FreeSpace) -> Body {
+    Body {
+        tally,
+        free_space,
+        allocation: Allocation::Open,
+        active: true,
+        under_way: Bytes::ZERO,
+        unwritten: Bytes::ZERO,
+        ending: Ending::Full,
+        tried: None,
+        resets: 0,
+        superblocks: Bytes::ZERO,
+        offered: Offered::default(),
+    }
+}
+
+/// The state of a group on sequential zones.
+fn appending_body(
+    groups: &BlockGroups,
+    chunk: &Chunk,
+    zones: &GroupZones,
+    class: Class,
+    tally: Tally,
+) -> Result<Body> {
     let granularity = groups.granularity_of(class);
     let capacity = zones.capacity.min(chunk.len);
     let whole = capacity.round_down(granularity);
@@ -104,6 +119,7 @@ pub(in crate::space) fn new_body(
         Ending::Short
     };
     let written = zones.alloc_offset.before().min(whole);
+    let used = tally.used;
     if used > written {
         let flaw = Flaw::new(
             "more is used than was written to the zones",
@@ -120,18 +136,11 @@ pub(in crate::space) fn new_body(
         capacity: whole,
         abandoned: Abandoned::new(class, whole.get(), granularity.get())?,
     };
+    let tally = Tally { unusable, ..tally };
     Ok(Body {
-        tally: Tally { unusable, ..tally },
-        free_space: FreeSpace::Append(appending),
-        allocation: Allocation::Open,
         active: zones.active,
-        under_way: Bytes::ZERO,
-        unwritten: Bytes::ZERO,
         ending,
-        tried: None,
-        resets: 0,
-        superblocks: Bytes::ZERO,
-        offered: Offered::default(),
+        ..open_body(tally, FreeSpace::Append(appending))
     })
 }
 

@@ -139,6 +139,24 @@ impl Group {
         u64::from_le_bytes(self.bytes[at..at + 8].try_into().unwrap())
     }
 
+    fn has_right_sum(&self, page: usize) -> bool {
+        let skip = if page == 0 { self.pages() * 4 } else { 0 };
+        let sum = !Crc32c.crc32c(!0, &self.bytes[page * PAGE + skip..(page + 1) * PAGE]);
+        self.bytes[page * 4..page * 4 + 4] == sum.to_le_bytes()
+    }
+
+    /// Says what the bitmap in a page has free of the window that begins with the sector `first`. Gives how much that is.
+    fn say_window(&self, said: &mut [bool], first: u64, page: usize) -> Option<u64> {
+        let mut set = 0;
+        for bit in 0..32768u64 {
+            if self.bytes[page * PAGE + bit as usize / 8] >> (bit % 8) & 1 == 1 {
+                say(said, (first + bit) as usize)?;
+                set += 1;
+            }
+        }
+        Some(set)
+    }
+
     /// Reads the cache as simply as can be: a second opinion.
     fn opinion(&self) -> Option<Vec<bool>> {
         let CacheHeader {
@@ -161,12 +179,8 @@ impl Group {
         if used > self.pages() {
             return None;
         }
-        for page in 0..used {
-            let skip = if page == 0 { self.pages() * 4 } else { 0 };
-            let sum = !Crc32c.crc32c(!0, &self.bytes[page * PAGE + skip..(page + 1) * PAGE]);
-            if self.bytes[page * 4..page * 4 + 4] != sum.to_le_bytes() {
-                return None;
-            }
+        if !(0..used).all(|page| self.has_right_sum(page)) {
+            return None;
         }
         let mut said = vec![false; self.free.len()];
         let mut windows = Vec::new();
@@ -180,38 +194,32 @@ impl Group {
             match self.bytes[at + 16] {
                 1 => {
                     for sector in first..first.checked_add(count)? {
-                        let said = said.get_mut(usize::try_from(sector).ok()?)?;
-                        (!*said).then_some(())?;
-                        *said = true;
+                        say(&mut said, usize::try_from(sector).ok()?)?;
                     }
                 }
                 2 => {
                     let right = first % 32768 == 0 && first < said.len() as u64;
                     (right && !windows.contains(&first) && page < used).then_some(())?;
                     windows.push(first);
-                    let mut set = 0;
-                    for bit in 0..32768u64 {
-                        if self.bytes[page * PAGE + bit as usize / 8] >> (bit % 8) & 1 == 1 {
-                            let said = said.get_mut((first + bit) as usize)?;
-                            (!*said).then_some(())?;
-                            *said = true;
-                            set += 1;
-                        }
-                    }
-                    (set == count).then_some(())?;
+                    (self.say_window(&mut said, first, page)? == count).then_some(())?;
                     page += 1;
                 }
                 _ => return None,
             }
         }
-        for said in &mut said[sectors_of_copy()] {
-            (!*said).then_some(())?;
-            *said = true;
+        for sector in sectors_of_copy() {
+            say(&mut said, sector)?;
         }
         let count = said.iter().filter(|&&said| said).count();
         let right = windows.len() as u64 == bitmaps && count as u64 * SECTOR == self.unused();
         right.then_some(said)
     }
+}
+
+/// Says that a sector is free, which was not said before.
+fn say(said: &mut [bool], sector: usize) -> Option<()> {
+    let said = said.get_mut(sector)?;
+    (!core::mem::replace(said, true)).then_some(())
 }
 
 fn header(generation: u64, entries: u64, bitmaps: u64) -> CacheHeader {

@@ -275,6 +275,39 @@ fn the_books_refuse_to_go_negative() {
     assert_eq!((tally.free().get(), tally.reserved.get()), (0, 60));
 }
 
+/// Reserves, gives back, splits, or allocates and frees.
+fn do_something(
+    space_info: &Arc<SpaceInfo>,
+    held: &mut vec::Vec<Reservation>,
+    random: &mut Random,
+) {
+    let urgency = match random.below(4) {
+        0 => Urgency::Ordinary,
+        1 => Urgency::Freeing,
+        2 => Urgency::Promised,
+        _ => Urgency::Commit,
+    };
+    let node = Bytes::new(NODE);
+    match random.below(5) {
+        0 | 1 => held.extend(reserve(space_info, NODE * (1 + random.below(64)), urgency)),
+        2 => drop(held.pop()),
+        3 => {
+            let part = held.last().and_then(|last| last.split(node));
+            held.extend(part);
+        }
+        _ => {
+            let Some(last) = held.last() else { return };
+            let drawn = last.draw_for(space_info, node);
+            if space_info.allocated(node, drawn).is_ok() {
+                let freed = space_info.shift(node, ByteState::Reserved, ByteState::Free);
+                freed.unwrap();
+            } else {
+                drop(Reservation::new(space_info.clone(), drawn));
+            }
+        }
+    }
+}
+
 /// Threads reserve, split, merge, allocate and drop; in the end nothing is promised but the global reserve.
 #[test]
 fn threads_leak_nothing() {
@@ -287,44 +320,7 @@ fn threads_leak_nothing() {
                 let mut random = Random::new(seed);
                 let mut held = vec::Vec::new();
                 for _ in 0..3000 {
-                    let urgency = match random.below(4) {
-                        0 => Urgency::Ordinary,
-                        1 => Urgency::Freeing,
-                        2 => Urgency::Promised,
-                        _ => Urgency::Commit,
-                    };
-                    match random.below(5) {
-                        0 | 1 => held.extend(reserve(
-                            &space_info,
-                            NODE * (1 + random.below(64)),
-                            urgency,
-                        )),
-                        2 => drop(held.pop()),
-                        3 => {
-                            if let Some(part) = held
-                                .last()
-                                .and_then(|last: &Reservation| last.split(Bytes::new(NODE)))
-                            {
-                                held.push(part);
-                            }
-                        }
-                        _ => {
-                            if let Some(last) = held.last() {
-                                let drawn = last.draw_for(&space_info, Bytes::new(NODE));
-                                if space_info.allocated(Bytes::new(NODE), drawn).is_ok() {
-                                    space_info
-                                        .shift(
-                                            Bytes::new(NODE),
-                                            ByteState::Reserved,
-                                            ByteState::Free,
-                                        )
-                                        .unwrap();
-                                } else {
-                                    drop(Reservation::new(space_info.clone(), drawn));
-                                }
-                            }
-                        }
-                    }
+                    do_something(&space_info, &mut held, &mut random);
                 }
             });
         }

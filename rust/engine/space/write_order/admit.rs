@@ -132,15 +132,7 @@ impl<'g> WriteTurn<'g> {
             sequential.counters.skip();
             return Ok(Admission::Skip);
         }
-        if end > progress.capacity_end {
-            let (found, expected) = (end.get(), progress.capacity_end.get());
-            let flaw = Flaw::new(
-                "block lies behind the capacity of its zones",
-                found,
-                expected,
-            );
-            return Err(flaw.in_block(addr).report());
-        }
+        progress.check_capacity(addr, end)?;
         let fills = addr > pointer && progress.group.is_abandoned(pointer);
         if addr > pointer && !fills {
             sequential.counters.hole();
@@ -175,6 +167,22 @@ impl<'g> WriteTurn<'g> {
                 Ok(Admission::Drain { start, len })
             }
         }
+    }
+}
+
+impl Progress {
+    /// Whether the block `[addr, end)` lies in what can be written of the group.
+    fn check_capacity(&self, addr: Logical, end: Logical) -> Result {
+        if end <= self.capacity_end {
+            return Ok(());
+        }
+        let (found, expected) = (end.get(), self.capacity_end.get());
+        let flaw = Flaw::new(
+            "block lies behind the capacity of its zones",
+            found,
+            expected,
+        );
+        Err(flaw.in_block(addr).report())
     }
 }
 

@@ -53,22 +53,7 @@ pub(in crate::txn) fn open(
     }
     let extents = trees.required(ObjectId::EXTENT_TREE)?;
     let checksums = trees.required(ObjectId::CSUM_TREE)?;
-    let block_groups = block_group_tree(&volume, &trees, &extents)?;
-    verify::device_extents(&volume, &trees)?;
-    verify::block_groups(&volume, &block_groups)?;
-    let of_space = space::Trees {
-        extent: extents.clone(),
-        block_groups,
-        free_space: free_space_tree(&volume, &trees)?,
-        root: trees.root().clone(),
-    };
-    let space_options = space::Options {
-        discard: options.discard,
-        write_order: options.write_order.clone(),
-        caches: caches(&volume, &options),
-        extents: when_derived(&volume),
-    };
-    let space = Space::load(volume.clone(), of_space, space_options)?;
+    let space = load_space(&volume, &trees, &extents, &options)?;
     let runner = Runner {
         extents,
         checksums,
@@ -100,6 +85,31 @@ pub(in crate::txn) fn open(
     }
     shared.size_global_reserve()?;
     Ok(Arc::new(shared, GFP_KERNEL)?)
+}
+
+/// Loads what is free, once the trees that tell of space agree with each other.
+fn load_space(
+    volume: &Arc<Volume>,
+    trees: &OpenTrees,
+    extents: &Arc<Tree>,
+    options: &Options,
+) -> Result<Arc<Space>> {
+    let block_groups = block_group_tree(volume, trees, extents)?;
+    verify::device_extents(volume, trees)?;
+    verify::block_groups(volume, &block_groups)?;
+    let of_space = space::Trees {
+        extent: extents.clone(),
+        block_groups,
+        free_space: free_space_tree(volume, trees)?,
+        root: trees.root().clone(),
+    };
+    let space_options = space::Options {
+        discard: options.discard,
+        write_order: options.write_order.clone(),
+        caches: caches(volume, options),
+        extents: when_derived(volume),
+    };
+    Space::load(volume.clone(), of_space, space_options)
 }
 
 /// Forbids writing where the options do, and says so where more was asked for than is possible.
@@ -207,7 +217,7 @@ fn set_zone_size(volume: &Volume, trees: &OpenTrees) -> Result {
 /// Tells what is in the trees and not kept up to date here.
 fn tell_leftovers(trees: &OpenTrees) -> Result {
     if trees.get_optional(ObjectId::QUOTA_TREE)?.is_some() {
-        // `Transactions::mark_quotas` says so on disk.
+        // `quotas::mark` says so on disk.
         pr_warn!(
             "quotas are not kept up to date: rescan them when the volume is mounted by C btrfs\n"
         );

@@ -245,29 +245,42 @@ impl Loader<'_> {
             derived,
             seen_to: _,
         } = loading;
+        let given_up = self.take_over(&chunk, used, derived, &mut body)?;
+        if let Some(error) = given_up {
+            give_up(chunk.logical, &mut body, error);
+        }
+        self.make_known(chunk, class, used, body)?;
+        Ok(given_up)
+    }
+
+    /// Takes over what was derived of a group, `used` bytes of which are in use. Gives the reason why the group is to be given up, if
+    /// there is one.
+    fn take_over(
+        &self,
+        chunk: &Chunk,
+        used: Bytes,
+        derived: Derived,
+        body: &mut Body,
+    ) -> Result<Option<Error>> {
         let (start, len) = (chunk.logical, chunk.len);
         let unused = len.saturating_sub(used);
-        let mut given_up = None;
         match (derived, &body.free_space) {
             _ if !self.writable => {
                 body.allocation = Allocation::Closed;
                 body.tally.read_only = unused;
             }
-            (Derived::GivenUp(error), _) => given_up = Some(error),
+            (Derived::GivenUp(error), _) => return Ok(Some(error)),
             (Derived::Ranges(ranges) | Derived::Cached(ranges), _) if ranges.free() != unused => {
                 let flaw = Flaw::new(
                     "free ranges are not what is unused",
                     ranges.free().get(),
                     unused.get(),
                 );
-                given_up = Some(broken(start, flaw));
+                return Ok(Some(broken(start, flaw)));
             }
-            (Derived::Ranges(ranges) | Derived::Cached(ranges), _) => use_ranges(
-                &self.groups.volume,
-                &chunk,
-                &mut body,
-                KBox::into_inner(ranges),
-            )?,
+            (Derived::Ranges(ranges) | Derived::Cached(ranges), _) => {
+                use_ranges(&self.groups.volume, chunk, body, KBox::into_inner(ranges))?
+            }
             (Derived::Nothing, FreeSpace::Unread(_)) if used > len => {
                 let flaw = Flaw::new(
                     "more is used than the block group holds",
@@ -277,14 +290,17 @@ impl Loader<'_> {
                 return Err(broken(start, flaw));
             }
             (Derived::Nothing, FreeSpace::Unread(_)) => {
-                leave_unread(&self.groups.volume, &chunk, &mut body)?
+                leave_unread(&self.groups.volume, chunk, body)?
             }
             (Derived::Nothing, _) => {}
         }
-        if let Some(error) = given_up {
-            give_up(start, &mut body, error);
-        }
-        let span = (start, start.saturating_add(len));
+        Ok(None)
+    }
+
+    /// Makes the group of a chunk known, to the write order and to all.
+    fn make_known(&self, chunk: Arc<Chunk>, class: Class, used: Bytes, body: Body) -> Result {
+        let start = chunk.logical;
+        let span = (start, chunk.end());
         let free_space = match &body.free_space {
             FreeSpace::Anywhere(ranges) => {
                 let sector_size = self.groups.sector_size;
@@ -293,13 +309,12 @@ impl Loader<'_> {
             }
             _ => self.free_space.group(span, None),
         };
-        let items = Items::new(start, len, chunk.flags, used, free_space);
+        let items = Items::new(start, chunk.len, chunk.flags, used, free_space);
         let space_info = self.groups.info(class).clone();
         let group = Group::new(chunk, class, space_info, body, items)?;
         let group = Arc::new(group, GFP_KERNEL)?;
         join_write_order(&self.groups.write_order, &group)?;
-        self.groups.add(&group)?;
-        Ok(given_up)
+        self.groups.add(&group)
     }
 
     /// Free space as what the extent tree has no item for, but for groups of which a cache has told it.

@@ -117,6 +117,32 @@ impl Load {
     }
 }
 
+impl Load {
+    /// Dirties blocks and writes some.
+    fn work(&self, mut random: Random) {
+        for _ in 0..220 {
+            match random.below(12) {
+                0..=2 => drop(self.write(WriteMode::Background)),
+                3 | 4 => drop(self.write(WriteMode::Integrity)),
+                // With others at work it meets holes.
+                5 => drop(self.write(WriteMode::Commit)),
+                _ => self.dirty_one(&mut random),
+            }
+        }
+    }
+
+    /// Completes writes until nobody writes any more.
+    fn complete_all(&self, mut random: Random) {
+        while self.stop.load(Ordering::Relaxed) == 0 {
+            self.complete(&mut random);
+            std::thread::yield_now();
+        }
+        while !self.under_way.lock().unwrap().is_empty() {
+            self.complete(&mut random);
+        }
+    }
+}
+
 /// Many threads dirty, write in all modes and complete in any order. The device fails the test at the first write that
 /// is not sequential; a deadlock would hang it. In the end a commit gets everything out.
 #[test]
@@ -135,31 +161,9 @@ fn threads_keep_the_order() {
         std::thread::scope(|scope| {
             let load = &load;
             let workers: vec::Vec<_> = (0..6u64)
-                .map(|worker| {
-                    scope.spawn(move || {
-                        let mut random = Random::new(seed * 100 + worker);
-                        for _ in 0..220 {
-                            match random.below(12) {
-                                0..=2 => drop(load.write(WriteMode::Background)),
-                                3 | 4 => drop(load.write(WriteMode::Integrity)),
-                                // With others at work it meets holes.
-                                5 => drop(load.write(WriteMode::Commit)),
-                                _ => load.dirty_one(&mut random),
-                            }
-                        }
-                    })
-                })
+                .map(|worker| scope.spawn(move || load.work(Random::new(seed * 100 + worker))))
                 .collect();
-            let completer = scope.spawn(move || {
-                let mut random = Random::new(seed);
-                while load.stop.load(Ordering::Relaxed) == 0 {
-                    load.complete(&mut random);
-                    std::thread::yield_now();
-                }
-                while !load.under_way.lock().unwrap().is_empty() {
-                    load.complete(&mut random);
-                }
-            });
+            let completer = scope.spawn(move || load.complete_all(Random::new(seed)));
             workers
                 .into_iter()
                 .for_each(|worker| worker.join().unwrap());
