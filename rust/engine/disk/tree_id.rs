@@ -27,11 +27,6 @@ impl TreeId {
         Self { objectid, offset }
     }
 
-    /// The log tree of a subvolume.
-    pub const fn log_of(subvolume: ObjectId) -> Self {
-        Self::new(ObjectId::TREE_LOG, subvolume.get())
-    }
-
     /// The next in order; `None` after the last.
     pub fn next(self) -> Option<Self> {
         match self.offset.checked_add(1) {

@@ -29,7 +29,7 @@ fn a_flaw_is_reported_once_with_its_place() {
         ),
         (FLAW.at(Place::Tree(tree.into())), "tree 5"),
         (
-            FLAW.at(Place::Tree(TreeId::log_of(tree))),
+            FLAW.at(Place::Tree(TreeId::new(ObjectId::TREE_LOG, tree.get()))),
             "tree 18446744073709551610/5",
         ),
         (

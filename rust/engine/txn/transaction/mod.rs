@@ -210,6 +210,10 @@ mod tests {
     use super::*;
     use crate::disk::ObjectId;
 
+    fn log_of(subvolume: ObjectId) -> TreeId {
+        TreeId::new(ObjectId::TREE_LOG, subvolume.get())
+    }
+
     /// Trees that share an objectid are counted apart, each is found once, and again when it changes again.
     #[test]
     fn trees_of_one_objectid_are_told_apart() {
@@ -221,9 +225,9 @@ mod tests {
         let (first, second) = (ObjectId::FS_TREE, ObjectId::FIRST_FREE);
         let changes = [
             (TreeId::from(first), 4096),
-            (TreeId::log_of(first), 8192),
-            (TreeId::log_of(second), 4096),
-            (TreeId::log_of(first), 4096),
+            (log_of(first), 8192),
+            (log_of(second), 4096),
+            (log_of(first), 4096),
         ];
         for (tree, used) in changes {
             record.touch(tree, used, None).unwrap();
@@ -236,13 +240,13 @@ mod tests {
         }
         let wanted = [
             (TreeId::from(first), 4096),
-            (TreeId::log_of(first), 12288),
-            (TreeId::log_of(second), 4096),
+            (log_of(first), 12288),
+            (log_of(second), 4096),
         ];
         assert_eq!(found, wanted);
-        record.touch(TreeId::log_of(second), -4096, None).unwrap();
+        record.touch(log_of(second), -4096, None).unwrap();
         let (tree, touched) = record.take_stale(TreeId::MIN).unwrap();
-        assert_eq!((tree, touched.used), (TreeId::log_of(second), -4096));
+        assert_eq!((tree, touched.used), (log_of(second), -4096));
         assert_eq!(record.take_stale(TreeId::MIN), None);
     }
 }
