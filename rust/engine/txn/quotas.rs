@@ -2,27 +2,32 @@
 //! Quotas, which are not counted here: whoever may write says so on disk before the first change, so that nobody takes
 //! the counts for right.
 
-use super::{Transactions, Units};
-use crate::disk::{ObjectId, QuotaStatus};
+use super::handles::handle::Handle;
+use super::handles::shared::Shared;
+use super::join::Joiner;
+use super::{shortage, Units};
+use crate::disk::{Flaw, ObjectId, QuotaStatus};
+use crate::space::Urgency;
+use kernel::sync::Arc;
 use latch::prelude::*;
 
-impl Transactions {
-    /// Marks the counts as wrong, if the volume has some that are not marked. It goes to disk with the next commit.
-    pub(super) fn mark_quotas(&self) -> Result {
-        let tree = match self.tree(ObjectId::QUOTA_TREE) {
-            Err(error) if error == ENOENT => return Ok(()),
-            tree => tree?,
-        };
-        let key = QuotaStatus::KEY;
-        let report = |flaw: crate::disk::Flaw| flaw.in_item(tree.id(), &key).report();
-        let status = tree.get(&key, QuotaStatus::parse)?.transpose();
-        let Some(status) = status.map_err(report)?.filter(|it| !it.is_inconsistent()) else {
-            return Ok(());
-        };
-        let handle = self.start_freeing(Units::updates(1))?;
-        let marked = tree.update(&handle, &key, |item| status.inconsistent().write_to(item));
-        marked
-            .and_then(|written| Ok(written?))
-            .inspect_err(|error| handle.abort(*error))
-    }
+/// Marks the counts as wrong, if the volume has some that are not marked. It goes to disk with the next commit. The caller holds
+/// no handle.
+pub(super) fn mark(shared: &Arc<Shared>) -> Result {
+    let tree = match shared.trees.get(ObjectId::QUOTA_TREE.into()) {
+        Err(error) if error == ENOENT => return Ok(()),
+        tree => tree?,
+    };
+    let key = QuotaStatus::KEY;
+    let report = |flaw: Flaw| flaw.in_item(tree.id(), &key).report();
+    let status = tree.get(&key, QuotaStatus::parse)?.transpose();
+    let Some(status) = status.map_err(report)?.filter(|it| !it.is_inconsistent()) else {
+        return Ok(());
+    };
+    let reservation = shortage::reserve_metadata(shared, Units::updates(1), Urgency::Freeing)?;
+    let handle = Handle::enter(shared, Joiner::Starter, reservation)?;
+    let marked = tree.update(&handle, &key, |item| status.inconsistent().write_to(item));
+    marked
+        .and_then(|written| Ok(written?))
+        .inspect_err(|error| handle.abort(*error))
 }

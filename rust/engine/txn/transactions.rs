@@ -9,7 +9,7 @@ use super::handles::sharing::{sharing, Sharing};
 use super::join::Joiner;
 use super::shortage::reclaim::reclaim;
 use super::transaction::Transaction;
-use super::{mount, shortage};
+use super::{mount, quotas, shortage};
 use super::{Counters, Handle, Keep, OpenTree, Options, Trim, Units};
 use crate::btree::{DataRef, Store, Tree};
 use crate::disk::{Bytes, CompatRo, Generation, Logical, ObjectId, RootItem, Superblock, TreeId};
@@ -132,7 +132,7 @@ impl Transactions {
         self.shared.chunks().begin_writing()?;
         let settled = self.perform(task);
         let dropped = settled.and_then(|()| caches::drop_stale(&self.shared));
-        let marked = dropped.and_then(|()| self.mark_quotas());
+        let marked = dropped.and_then(|()| quotas::mark(&self.shared));
         marked.inspect_err(|_| self.shared.volume.pause_writing())
     }
 
@@ -364,9 +364,6 @@ impl Transactions {
     }
 
     fn reserve_metadata(&self, units: Units, urgency: Urgency) -> Result<Reservation> {
-        self.shared.check_writable()?;
-        shortage::make_wanted_chunk(&self.shared)?;
-        let bytes = units.bytes(self.shared.store.node_size());
-        shortage::reserve(&self.shared, Class::Metadata, bytes, urgency)
+        shortage::reserve_metadata(&self.shared, units, urgency)
     }
 }

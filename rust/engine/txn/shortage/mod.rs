@@ -190,6 +190,18 @@ pub(in crate::txn) fn reserve(
     Err(ENOSPC)
 }
 
+/// Promises metadata for `units`, as [`reserve`] does. `EROFS` where nothing can be changed.
+pub(in crate::txn) fn reserve_metadata(
+    shared: &Arc<Shared>,
+    units: Units,
+    urgency: Urgency,
+) -> Result<Reservation> {
+    shared.check_writable()?;
+    make_wanted_chunk(shared)?;
+    let bytes = units.bytes(shared.store.node_size());
+    reserve(shared, Class::Metadata, bytes, urgency)
+}
+
 /// Promises bytes without drawing on the global reserve, if so many are free. If not, fills that: on zones nothing that is freed
 /// can be used at once.
 fn spare_global(shared: &Arc<Shared>, class: Class, bytes: Bytes) -> Result<Option<Reservation>> {
