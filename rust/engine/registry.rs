@@ -112,7 +112,7 @@ impl<K: Ord + Copy + Unpin, V: Unpin> Registry<K, V> {
         self.len() == 0
     }
 
-    /// One use more of an entry. The caller has the table locked.
+    /// Counts one use more of an entry. The caller has the table locked.
     fn used(&self, entry: &Arc<Entry<K, V>>) -> Registered<K, V> {
         entry.users.fetch_add(1, Ordering::Relaxed);
         Registered {

@@ -61,7 +61,7 @@ pub enum Side {
     Left,
     /// The block on the path.
     Path,
-    /// Its right neighbour.
+    /// The block's right neighbour.
     Right,
     /// A new block that no other task can reach: a copy, a split's other half.
     New,
@@ -72,7 +72,7 @@ pub enum Side {
 pub struct Nesting {
     /// The tree it is reached from.
     pub tree: TreeKind,
-    /// Its height above the leaves.
+    /// The block's height above the leaves.
     pub level: u8,
     /// The role of the block.
     pub side: Side,

@@ -17,7 +17,7 @@ pub struct Rounds {
 }
 
 impl Rounds {
-    /// None has begun.
+    /// Rounds of which none has begun.
     pub fn new(rank: Rank) -> Result<Self> {
         Ok(Self {
             begun: AtomicU64::new(0),

@@ -44,7 +44,7 @@ impl Bytes {
         self.0 == 0
     }
 
-    /// Both together, or `None` past the end of the number range.
+    /// The sum of both, or `None` past the end of the number range.
     #[inline]
     pub const fn checked_add(self, more: Self) -> Option<Self> {
         match self.0.checked_add(more.0) {
@@ -53,7 +53,7 @@ impl Bytes {
         }
     }
 
-    /// Both together, stopping at the end of the number range.
+    /// The sum of both, stopping at the end of the number range.
     #[inline]
     pub const fn saturating_add(self, more: Self) -> Self {
         Self(self.0.saturating_add(more.0))

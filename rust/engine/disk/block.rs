@@ -199,7 +199,7 @@ impl RawItem {
 /// What a node says of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Child {
-    /// Its first key, or one below that.
+    /// The child's first key, or one below that.
     pub key: Key,
     /// Where the block stands.
     pub addr: Logical,

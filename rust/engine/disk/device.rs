@@ -9,7 +9,7 @@ use super::{Bytes, DeviceId, Key, Kind, Logical, ObjectId, Physical, Uuid};
 /// A device (C: `struct btrfs_dev_item`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DevItem {
-    /// Its number. Not zero.
+    /// The device's number, which is not zero.
     pub devid: DeviceId,
     /// Bytes that may be used; zero while it is being removed.
     pub total_bytes: Bytes,

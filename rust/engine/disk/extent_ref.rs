@@ -134,7 +134,7 @@ impl InlineRef {
         }
     }
 
-    /// Its place among those of its kind: they stand in descending order of this number.
+    /// The reference's place among those of its kind: they stand in descending order of this number.
     pub fn sequence(&self) -> u64 {
         match self {
             Self::TreeBlock(root) => root.get(),

@@ -39,7 +39,7 @@ macro_rules! flags {
                 Self(self.0 | other.0)
             }
 
-            /// This without `other`.
+            /// This set without `other`.
             pub const fn without(self, other: Self) -> Self {
                 Self(self.0 & !other.0)
             }
@@ -127,7 +127,7 @@ flags! {
     CompatRo(u64):
     /// The free space tree exists.
     FREE_SPACE_TREE = 0;
-    /// It is right.
+    /// The free space tree is right.
     FREE_SPACE_TREE_VALID = 1;
     /// There are files under fs-verity.
     VERITY = 2;

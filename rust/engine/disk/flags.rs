@@ -13,7 +13,7 @@ flags! {
     SYSTEM = 1;
     /// The group is for tree blocks.
     METADATA = 2;
-    /// Its bytes are striped over devices.
+    /// The chunk's bytes are striped over devices.
     RAID0 = 3;
     /// Two copies on two devices.
     RAID1 = 4;
@@ -25,11 +25,11 @@ flags! {
     RAID5 = 7;
     /// Striped with two parities.
     RAID6 = 8;
-    /// Its bytes have three copies.
+    /// The chunk's bytes have three copies.
     RAID1C3 = 9;
-    /// Its bytes have four copies.
+    /// The chunk's bytes have four copies.
     RAID1C4 = 10;
-    /// Its bytes were moved elsewhere.
+    /// The chunk's bytes were moved elsewhere.
     REMAPPED = 11;
     /// The remap tree.
     METADATA_REMAP = 12;
@@ -86,7 +86,7 @@ flags! {
 }
 
 impl InodeFlags {
-    /// Those that must be known to read: the lower half.
+    /// The features that must be known to read: the lower half.
     pub const INCOMPAT: Self = Self::new(0xffff_ffff);
     /// All that the format defines.
     pub const KNOWN: Self = Self::new(0xfff | 1 << 31 | 1 << 32);
@@ -131,7 +131,7 @@ flags! {
 }
 
 impl SuperFlags {
-    /// Those of a volume that can be mounted.
+    /// The flags of a volume that can be mounted.
     pub const SUPPORTED: Self = Self::WRITTEN
         .with(Self::RELOC)
         .with(Self::ERROR)

@@ -51,9 +51,9 @@ pub struct RootItem {
 pub struct RootExtension {
     /// The subvolume's UUID.
     pub uuid: Uuid,
-    /// That of the subvolume it is a snapshot of.
+    /// The UUID of the subvolume it is a snapshot of.
     pub parent_uuid: Uuid,
-    /// That of the subvolume it was received from.
+    /// The UUID of the subvolume it was received from.
     pub received_uuid: Uuid,
     /// The transaction that wrote an inode last.
     pub ctransid: Generation,

@@ -25,7 +25,7 @@ pub(super) struct Progress {
     pub(super) bytes: AtomicU64,
     /// Snapshots that were made: what was a file's alone may not be so since.
     pub(super) snapshots: AtomicU64,
-    /// It was said that something cannot be moved.
+    /// The log was told that something cannot be moved.
     pub(super) told: AtomicBool,
 }
 

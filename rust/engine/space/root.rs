@@ -46,12 +46,12 @@ pub struct Trees {
 /// What becomes of free space caches (v1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Caches {
-    /// None is read, and none is written.
+    /// No cache is read, and none is written.
     #[default]
     NotKept,
-    /// They are read where they are right, and kept so.
+    /// Caches are read where they are right, and kept so.
     Believed,
-    /// None is read; new ones are written when those that are there are gone ([`Space::keep_caches`]).
+    /// No cache is read; new ones are written when those that are there are gone ([`Space::keep_caches`]).
     MadeAnew,
 }
 

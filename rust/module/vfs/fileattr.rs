@@ -13,7 +13,7 @@ use engine::disk::{FileType, InodeFlags};
 use engine::fs::Compression;
 use latch::prelude::*;
 
-/// Those that are no more than a bit here and a bit there.
+/// The flags that are no more than a bit here and a bit there.
 const PLAIN: [(InodeFlags, u32); 5] = [
     (InodeFlags::SYNC, fl::SYNC),
     (InodeFlags::IMMUTABLE, fl::IMMUTABLE),

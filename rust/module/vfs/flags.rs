@@ -26,7 +26,7 @@ impl Flags {
     /// The word is `skip_balance`.
     pub(super) const SKIP_BALANCE: Self = Self(1 << 7);
 
-    /// These and others.
+    /// The set of these flags and `others`.
     pub(super) const fn with(self, others: Self) -> Self {
         Self(self.0 | others.0)
     }
@@ -59,7 +59,7 @@ impl FlagChange {
         before.without(self.off).with(self.on)
     }
 
-    /// One more word: the later one counts.
+    /// The words with one more behind them: the later one counts.
     pub(super) const fn then(self, next: Self) -> Self {
         Self {
             on: self.on.without(next.off).with(next.on),

@@ -17,7 +17,7 @@ use kernel::sync::aref::ARef;
 use latch::prelude::*;
 use latch::{Mutex, Rank};
 
-/// So many files are remembered. Who comes with one more waits for its bytes himself.
+/// The most files that are remembered. Who comes with one more waits for its bytes himself.
 const MOST: usize = 256;
 
 /// The files of a mount whose bytes must reach the device before what they have replaced is gone.
@@ -25,7 +25,7 @@ pub(super) struct Replaced {
     /// Held by who waits for them, so that others do, too.
     turn: Mutex<()>,
     files: Mutex<Files>,
-    /// Those that were not waited for to the end.
+    /// How many were not waited for to the end.
     left: AtomicUsize,
 }
 

@@ -44,7 +44,7 @@ pub(super) struct Facts {
 }
 
 impl Settings {
-    /// Those of a new mount.
+    /// The settings of a new mount.
     pub(super) fn new(options: &MountOptions, facts: Facts, device: &BlockDevice) -> Self {
         let mut settings = Self {
             flags: Flags::default(),

@@ -9,7 +9,7 @@ use crate::linux::Inode;
 use engine::fs::FileSystem;
 use latch::prelude::*;
 
-/// Its path from the top of the volume; a zero byte ends it.
+/// The path of the subvolume from the top of the volume; a zero byte ends it.
 pub(super) fn path(fs: &FileSystem, asked: &Asked<'_, MountOptions>) -> Result<KVec<u8>> {
     let options = asked.options;
     let path = match (&options.shown_path, options.shown_id) {

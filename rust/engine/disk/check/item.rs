@@ -9,7 +9,7 @@ use super::Format;
 /// Why a block is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Occasion {
-    /// It was read.
+    /// The block was read.
     Read,
     /// It goes out. Steps of an operation may be missing that the commit will see: free space may be of two kinds while it
     /// is converted. All else is asked, or what is good in two leaves would be written as one that nobody reads.

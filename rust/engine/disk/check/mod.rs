@@ -67,11 +67,11 @@ pub struct BlockContext<'a> {
     /// The tree it was found in; `None` where that is not known. Among subvolumes and logs the header may name
     /// another one.
     pub owner: Option<ObjectId>,
-    /// Its level, where the pointer to it tells.
+    /// The block's level, where the pointer to it tells.
     pub level: Option<u8>,
-    /// Its generation, where the pointer to it tells.
+    /// The block's generation, where the pointer to it tells.
     pub generation: Option<Generation>,
-    /// Its first key, where the pointer to it tells.
+    /// The block's first key, where the pointer to it tells.
     pub first_key: Option<Key>,
     /// No generation on the disk is newer than this: the running transaction's, which is the superblock's plus one.
     pub newest: Generation,

@@ -109,7 +109,7 @@ on_disk! {
     RawFileExtentTail: 32 {
         /// The extent's address; zero is a hole.
         disk_addr: U64,
-        /// Its length on disk.
+        /// The extent's length on disk.
         disk_len: U64,
         /// Where in the (decompressed) extent this piece starts.
         offset: U64,

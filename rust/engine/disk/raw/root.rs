@@ -36,9 +36,9 @@ on_disk! {
         generation_v2: U64,
         /// The subvolume's UUID.
         uuid: Uuid,
-        /// That of the subvolume it is a snapshot of.
+        /// The UUID of the subvolume it is a snapshot of.
         parent_uuid: Uuid,
-        /// That of the subvolume it was received from.
+        /// The UUID of the subvolume it was received from.
         received_uuid: Uuid,
         /// The transaction that changed an inode last.
         ctransid: U64,

@@ -10,13 +10,13 @@ use latch::prelude::{pr_err, Error, EINVAL, EOPNOTSUPP};
 pub enum SuperblockError {
     /// The magic is missing: something else is there.
     NotBtrfs,
-    /// Its bytes break the format.
+    /// The superblock's bytes break the format.
     Corrupt(Corrupt),
-    /// It has features that are not supported here.
+    /// The volume has features that are not supported here.
     Unsupported(Incompat),
     /// A tool that changes the whole file system was interrupted, or other special states.
     UnsupportedState(SuperFlags),
-    /// Its checksums cannot be computed here.
+    /// The volume's checksums cannot be computed here.
     NoChecksum(ChecksumKind),
 }
 

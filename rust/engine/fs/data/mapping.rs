@@ -65,7 +65,7 @@ pub enum CompressedData {
     Extent {
         /// The extent's address.
         logical: Logical,
-        /// Its length there.
+        /// The extent's length on disk.
         disk_len: Bytes,
     },
 }
@@ -81,7 +81,7 @@ pub(super) struct Found {
 enum Around {
     /// An item that covers the position: how many bytes from there on, and what they are.
     Covered(Bytes, MappingKind, Option<(Key, RegularExtent)>),
-    /// None does, up to this position.
+    /// No item has it, up to this position.
     Gap(FileOffset),
 }
 

@@ -21,7 +21,7 @@ const BATCH: usize = 128;
 enum Batch {
     /// Nothing is left behind the new end.
     Last,
-    /// Another one has to follow.
+    /// Another batch has to follow.
     More,
 }
 
@@ -209,7 +209,7 @@ impl<'a> FileSpace<'a> {
         })
     }
 
-    /// One batch; how far it came.
+    /// Punches in one batch, and gives how far it came.
     fn punch_some(
         &self,
         handle: &Handle,

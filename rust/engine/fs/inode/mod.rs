@@ -90,7 +90,7 @@ impl Inode {
         &self.subvolume
     }
 
-    /// Its number, unique in the subvolume.
+    /// The inode's number, unique in the subvolume.
     pub fn number(&self) -> ObjectId {
         self.number
     }

@@ -34,7 +34,7 @@ pub struct New<'a> {
     pub uid: u32,
     /// The owner's group id.
     pub gid: u32,
-    /// All four times, and the directory's mtime and ctime.
+    /// The moment for all four times, and for the directory's mtime and ctime.
     pub now: &'a dyn Now,
     /// Extended attributes it is born with (ACLs, security labels): full names and values.
     pub xattrs: &'a [Xattr<'a>],

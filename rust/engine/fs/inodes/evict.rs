@@ -37,7 +37,7 @@ const LITTLE: Batch = Batch {
 enum Rest {
     /// The trees have nothing of it.
     Nothing,
-    /// Another batch has to follow.
+    /// Something is left: another batch has to follow.
     Some,
 }
 
@@ -46,7 +46,7 @@ enum Rest {
 enum Pace<'a> {
     /// To the end; waits for others to give space back.
     Through,
-    /// It goes on as long as this says so, and waits for nobody.
+    /// Cleaning goes on as long as this says so, and waits for nobody.
     While(&'a dyn Fn() -> bool),
 }
 

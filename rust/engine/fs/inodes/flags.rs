@@ -19,7 +19,7 @@ pub enum Compression {
     Kept,
     /// There is no property.
     Unnamed,
-    /// It names an algorithm: the one that it named, or else C's default, zlib.
+    /// The property names an algorithm: the one that it named, or else C's default, zlib.
     Named,
 }
 

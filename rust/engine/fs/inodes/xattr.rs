@@ -121,9 +121,9 @@ pub(super) fn put(
 /// What became of an attribute that was to be taken away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// It is gone.
+    /// The attribute is gone.
     Gone,
-    /// There was none.
+    /// There was no such attribute.
     Absent,
 }
 

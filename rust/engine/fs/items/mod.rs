@@ -66,7 +66,7 @@ pub(in crate::fs) fn here_mut<'w>(writer: &'w mut Writer<'_>) -> Result<&'w mut 
 pub(in crate::fs) trait Records<'a>:
     Iterator<Item = Result<Self::Record, Flaw>>
 {
-    /// One of them.
+    /// One record of such an item.
     type Record;
 
     /// The bytes that were not read yet.

@@ -22,9 +22,9 @@ pub(super) struct InUse {
 
 /// Who refers to an extent.
 pub(super) enum Holders {
-    /// These files of subvolumes, and nobody else.
+    /// These files of subvolumes have it, and nobody else.
     Files(KVec<FileRef>),
-    /// Others as well, or too many: a leaf that snapshots share, a file that no subvolume has.
+    /// Others have it as well, or too many do: a leaf that snapshots share, a file that no subvolume has.
     Others,
 }
 

@@ -40,7 +40,7 @@ const MOST_CHANGES: u32 = 8;
 /// What became of a wish to empty a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relocated {
-    /// One is empty: its zones are free after the next commit.
+    /// A group is empty: its zones are free after the next commit.
     Emptied,
     /// There is more to do, later: time, space or memory ran out, or somebody else is at it.
     Later,

@@ -111,7 +111,7 @@ impl Subvolume {
         self.0.orphans.lock().note(number);
     }
 
-    /// Those that were noted, which are not any more.
+    /// Takes the inodes that were noted; they are noted no more.
     pub(in crate::fs) fn take_left(&self) -> KVVec<ObjectId> {
         core::mem::take(&mut self.0.orphans.lock().0)
     }
@@ -125,7 +125,7 @@ impl Left {
     /// The most that are kept in mind: those of a volume that holds more are left to the next mount.
     const MOST: usize = 1 << 16;
 
-    /// One more. Where there is no memory for that it is left to the next mount, too.
+    /// Notes one more inode. Where there is no memory for that it is left to the next mount, too.
     pub(in crate::fs) fn note(&mut self, number: ObjectId) {
         if self.0.len() < Self::MOST {
             let _ = self.0.push(number, GFP_KERNEL);

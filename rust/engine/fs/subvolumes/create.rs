@@ -24,7 +24,7 @@ use latch::prelude::*;
 pub struct NewSubvolume<'a> {
     /// The directory that its name goes to. The caller has it locked.
     pub dir: &'a Arc<Inode>,
-    /// Its name there.
+    /// The subvolume's name there.
     pub name: &'a [u8],
     /// A UUID that no other subvolume has.
     pub uuid: Uuid,
@@ -259,7 +259,7 @@ impl Making {
         dir.change_names(txn, |size| entries::grown(size, name), &self.now)
     }
 
-    /// That of a new subvolume without a source.
+    /// The extension of a new subvolume without a source.
     fn extension(&self, txn: &dyn Allocate) -> RootExtension {
         let never = Generation::new(0);
         RootExtension {

@@ -66,11 +66,11 @@ const MOST_WAITING: usize = 1 << 14;
 /// When devices are told of a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
-    /// It is known where its group is free.
+    /// What is free in the group of the range is known.
     Now,
-    /// Its group is to be read, after another.
+    /// The range's group is to be read, after another.
     Later,
-    /// Its group is gone, or is not read for this.
+    /// The range's group is gone, or is not read for this.
     Never,
 }
 

@@ -23,7 +23,7 @@ pub enum Urgency {
 pub(in crate::space) enum Withdrawal {
     /// The bytes were found.
     Done,
-    /// They were not: they are promised already, or the class cannot do without.
+    /// The bytes were not given: they are promised already, or the class cannot do without.
     Refused,
 }
 

@@ -8,11 +8,11 @@ use latch::prelude::*;
 /// How the free space of a group can be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::space) enum Offer {
-    /// It can be written at once.
+    /// The group can be written at once.
     Ready,
     /// The zones must be activated first.
     Asleep,
-    /// It must be read first where it is.
+    /// The group must be read first, where it is free.
     Unread,
 }
 

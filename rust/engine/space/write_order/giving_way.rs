@@ -18,7 +18,7 @@ use latch::prelude::*;
 /// Whether a group's zones could be given back.
 enum GaveWay {
     Yes,
-    /// They can be, once this was waited for.
+    /// The zones can be finished once this was waited for.
     Waits(Verdict),
     No,
 }

@@ -12,9 +12,9 @@ use latch::prelude::*;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "blocks may still be allocated where the group stays open"]
 pub(in crate::space) enum Closing {
-    /// It was, by this call.
+    /// The group was closed by this call.
     Closed,
-    /// It was not: something stands against it.
+    /// The group was not closed: something stands against it.
     Refused,
 }
 

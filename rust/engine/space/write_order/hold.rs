@@ -16,7 +16,7 @@ impl Holders {
         Self(AtomicUsize::new(0))
     }
 
-    /// One more does.
+    /// Counts one more holder.
     pub(super) fn add(&self) -> Hold<'_> {
         self.0.fetch_add(1, Ordering::SeqCst);
         Hold(self)

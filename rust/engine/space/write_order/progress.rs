@@ -7,9 +7,9 @@ use latch::{Condvar, Mutex, Rank};
 /// How a wait for a data write to end came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DataWait {
-    /// One has ended, or zones were finished.
+    /// A write has ended, or zones were finished.
     OneEnded,
-    /// None was under way.
+    /// No write was under way.
     NoneUnderWay,
 }
 

@@ -40,7 +40,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         }
     }
 
-    /// One line for bytes that are lost.
+    /// Logs one line for bytes that are lost.
     pub(super) fn report(&self, pos: FileOffset, len: Bytes, error: Error) {
         self.path.tally.failed.fetch_add(1, Ordering::Relaxed);
         pr_err!(

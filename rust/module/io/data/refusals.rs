@@ -40,7 +40,7 @@ impl Refusals {
         }
     }
 
-    /// One more was refused.
+    /// Notes one more refusal.
     pub(super) fn note(&self) -> Prospect {
         let now = monotonic_ns();
         let before = self.in_a_row.load(Ordering::Relaxed);

@@ -69,9 +69,9 @@ struct Batch {
 
 /// What became of one block.
 enum Outcome {
-    /// It is in the batch.
+    /// The block is in the batch.
     Taken,
-    /// It is left for later, or was clean.
+    /// The block is left for later, or was clean.
     Left,
     /// The writes in a range must complete first.
     Drain(Logical, Bytes),

@@ -21,7 +21,7 @@ pub(crate) enum WriteKind {
     Sync,
     /// In the background.
     Background,
-    /// With a flush before, durable on completion.
+    /// The write has a flush before it, and is durable on completion.
     Durable,
 }
 

@@ -207,7 +207,7 @@ pub(crate) struct ZoneReport {
     pub(crate) capacity: Bytes,
     /// Where the next write goes.
     pub(crate) write_pointer: Physical,
-    /// It takes writes anywhere.
+    /// The zone takes writes anywhere.
     pub(crate) is_conventional: bool,
     /// The condition of the zone.
     pub(crate) condition: Condition,

@@ -17,7 +17,7 @@ impl Sector {
         Self(byte.get() >> Self::SHIFT)
     }
 
-    /// Its first byte. `EIO` where a device names one that it cannot have.
+    /// The sector's first byte. `EIO` where a device names one that it cannot have.
     pub(crate) fn byte(self) -> Result<Physical> {
         let byte = self.0.checked_mul(1 << Self::SHIFT).ok_or(EIO)?;
         Ok(Physical::new(byte))

@@ -46,12 +46,12 @@ impl Blocks {
         self.round_down(pos.saturating_add(Bytes::new(self.mask)))
     }
 
-    /// Those that `[pos, pos + len)` touches, from the first one's start to the last one's end.
+    /// The blocks that `[pos, pos + len)` touches, from the first one's start to the last one's end.
     pub(in crate::linux) fn touched(self, pos: FileOffset, len: Bytes) -> Range<FileOffset> {
         self.round_down(pos)..self.round_up(pos.saturating_add(len))
     }
 
-    /// Those that lie in `[pos, pos + len)` as a whole; the range does not ascend if there is none.
+    /// The blocks that lie in `[pos, pos + len)` as a whole; the range does not ascend if there is none.
     pub(in crate::linux) fn whole(self, pos: FileOffset, len: Bytes) -> Range<FileOffset> {
         self.round_up(pos)..self.round_down(pos.saturating_add(len))
     }

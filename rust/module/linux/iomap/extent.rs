@@ -16,7 +16,7 @@ use units::{Bytes, FileOffset, Logical};
 pub(crate) enum Source {
     /// Nothing stands there, and it reads as zeroes.
     Hole,
-    /// These bytes, then zeroes up to the end of the block.
+    /// The block has these bytes, then zeroes up to its end.
     Inline(KVec<u8>),
     /// Bytes at this logical address.
     Mapped(Logical),
@@ -25,7 +25,7 @@ pub(crate) enum Source {
 /// Whether a mapping may be read in one bio with what stands before it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Joins {
-    /// It may be joined with the one before.
+    /// The extent may be joined with the one before.
     Previous,
     /// A chunk begins here: the devices' addresses are others.
     Nothing,

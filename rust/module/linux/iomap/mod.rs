@@ -135,7 +135,7 @@ pub(crate) trait FileData: Sized + Send + Sync + 'static {
     fn queue(&self) -> &kernel::workqueue::Queue;
     /// Where folios that were dirtied behind the file system's back are seen to.
     fn fixup_queue(&self) -> &kernel::workqueue::Queue;
-    /// Those of them that are this file's.
+    /// The folios of this file that wait for a worker.
     fn fixups(&self) -> &Fixups;
     /// What became of those of the whole mount.
     fn fixup_tally(&self) -> &Tally;

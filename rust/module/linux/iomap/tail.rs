@@ -25,7 +25,7 @@ pub(crate) struct Tail {
 }
 
 impl Tail {
-    /// Of a file that was just found: it may have been cut before a power cut.
+    /// What is known of a file that was just found: it may have been cut before a power cut.
     pub(crate) fn unknown() -> Self {
         Self {
             is_zero: AtomicBool::new(false),

@@ -21,7 +21,7 @@ use units::FileOffset;
 
 /// Why a folio stays dirty that writeback has in hand.
 enum Left {
-    /// Some of its blocks have no space.
+    /// Some blocks of the folio have no space.
     WithoutSpace,
     /// Somebody has its pages pinned and may store to them yet. Who unpins them marks only a clean folio, and knows of no
     /// blocks: what is dirty elsewhere would hide what he stored.
@@ -38,7 +38,7 @@ enum Care {
     Worker,
 }
 
-/// One run of writeback. iomap's callbacks reach it through its context.
+/// A run of writeback. iomap's callbacks reach it through its context.
 struct Writeback<'a, T: FileData> {
     context: UnsafeCell<bindings::iomap_writepage_ctx>,
     inode: &'a Inode,

@@ -86,7 +86,7 @@ impl Folio {
         unsafe { b::folio_size(self.as_ptr()) }
     }
 
-    /// Its place in the file. Stable while it is locked.
+    /// The folio's place in the file, which is stable while it is locked.
     pub(crate) fn pos(&self) -> FileOffset {
         // SAFETY: The folio is alive.
         position(unsafe { b::folio_pos(self.as_ptr()) })

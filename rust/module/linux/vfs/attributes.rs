@@ -62,7 +62,7 @@ pub(crate) mod stat_flags {
     use super::b;
     /// Cannot be changed.
     pub(crate) const IMMUTABLE: u64 = b::STATX_ATTR_IMMUTABLE as u64;
-    /// Only appended to.
+    /// Data is only appended to it.
     pub(crate) const APPEND: u64 = b::STATX_ATTR_APPEND as u64;
     /// The inode is not to be dumped.
     pub(crate) const NODUMP: u64 = b::STATX_ATTR_NODUMP as u64;
@@ -86,7 +86,7 @@ pub(crate) struct Changed {
 }
 
 impl Changed {
-    /// Those that `valid`, which is of `ATTR_*`, names, as `inode` has them now.
+    /// The attributes that `valid`, which is of `ATTR_*`, names, as `inode` has them now.
     fn of(inode: &Inode, valid: c_uint) -> Self {
         let [atime, mtime, ctime] = inode.times();
         let is_named = |flags: u32| valid & flags != 0;

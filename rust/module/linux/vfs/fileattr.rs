@@ -23,7 +23,7 @@ pub(crate) mod flags {
     pub(crate) const SYNC: u32 = b::FS_SYNC_FL;
     /// Cannot be changed.
     pub(crate) const IMMUTABLE: u32 = b::FS_IMMUTABLE_FL;
-    /// Only appended to.
+    /// Data is only appended to it.
     pub(crate) const APPEND: u32 = b::FS_APPEND_FL;
     /// Not for dump(8).
     pub(crate) const NODUMP: u32 = b::FS_NODUMP_FL;
@@ -44,7 +44,7 @@ pub(crate) mod flags {
 pub(crate) enum Scope {
     /// All of them are meant.
     All,
-    /// Those for which `FS_IOC_FSSETXATTR` has names; of the others it says what they are.
+    /// The flags for which `FS_IOC_FSSETXATTR` has names; of the others it says what they are.
     Common,
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct Call<'a> {
 
 /// A call that there is.
 pub(crate) struct Entry {
-    /// Its number, with the size of its argument.
+    /// The call's number, with the size of its argument.
     pub(crate) number: u32,
     /// What it does.
     pub(crate) run: fn(&Call<'_>) -> Result,

@@ -99,7 +99,7 @@ pub(crate) struct Statfs {
 
 /// A mounted file system: the payload of its super block.
 pub(crate) trait FileSystem: Send + Sync + Sized + 'static {
-    /// Its extended attributes and file handles.
+    /// The file system's extended attributes and file handles.
     type Xattrs: super::xattr::Xattrs + super::export::Export;
 
     /// What the options of one mount call say.

@@ -119,7 +119,7 @@ pub(super) unsafe extern "C" fn get_tree<T: FileSystem>(fc: *mut b::fs_context) 
 /// Which mount of a super block this is.
 #[derive(Clone, Copy)]
 enum Turn {
-    /// It has opened the volume as the context asks.
+    /// The mount has opened the volume as the context asks.
     First,
     /// The volume was open.
     Further,

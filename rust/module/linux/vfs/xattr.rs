@@ -16,9 +16,9 @@ use latch::NofsScope;
 pub(crate) enum XattrMode {
     /// Whether it exists or not.
     Any,
-    /// It must not exist (`XATTR_CREATE`).
+    /// The attribute must not exist (`XATTR_CREATE`).
     Create,
-    /// It must exist (`XATTR_REPLACE`).
+    /// The attribute must exist (`XATTR_REPLACE`).
     Replace,
 }
 

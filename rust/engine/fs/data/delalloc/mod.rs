@@ -36,9 +36,9 @@ use under_way::UnderWay;
 /// What is to become of dirty bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteKind {
-    /// They go to a new extent.
+    /// The bytes go to a new extent.
     Cow,
-    /// They go to preallocated space that the file has where they are.
+    /// The bytes go to preallocated space that the file has where they are.
     InPlace,
 }
 

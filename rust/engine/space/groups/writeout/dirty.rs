@@ -21,7 +21,7 @@ enum State {
 pub(in crate::space::groups) enum Ended {
     /// The disk has all.
     Clean,
-    /// It changed meanwhile.
+    /// The group changed meanwhile.
     Dirty,
 }
 

@@ -10,7 +10,7 @@ use latch::prelude::*;
 /// Whether active zones were given back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relief {
-    /// Those of one group were.
+    /// The zones of one group were given up.
     Given,
     /// No group held any for nothing.
     None,
@@ -19,11 +19,11 @@ pub enum Relief {
 /// What became of what was left of the zones of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::space::groups) enum GivenUp {
-    /// It is lost until they are reset; none is active any more.
+    /// The rest is lost until the zones are reset; none is active any more.
     Finished,
-    /// It is lost, and the device holds them active.
+    /// The rest is lost, and the device holds the zones active.
     Unfinished,
-    /// It was promised to somebody, or is written to.
+    /// The rest was promised to somebody, or is written to.
     Refused,
 }
 

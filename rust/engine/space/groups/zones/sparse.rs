@@ -37,7 +37,7 @@ pub struct Sparse {
 pub enum Remains {
     /// There is nothing to reclaim.
     Nothing,
-    /// Some of it.
+    /// Some of it is left.
     Some,
 }
 

@@ -33,9 +33,9 @@ struct Entries {
 /// Whether others may write to a block that a direct write is under way to. Which of both it has in the end is open.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Overlaps {
-    /// They may: each write goes to a place of its own.
+    /// Writes may overlap: each goes to a place of its own.
     Allowed,
-    /// They wait: both might go to the same place, and each has checksums of its own bytes.
+    /// Writes that overlap wait: both might go to the same place, and each has checksums of its own bytes.
     Excluded,
 }
 

@@ -122,7 +122,7 @@ unsafe extern "C" fn submit<T: DirectData>(
     }
 }
 
-/// One more reference.
+/// Takes one more reference.
 ///
 /// # Safety
 ///

@@ -37,16 +37,16 @@ pub(crate) use still::{CopyRoom, Envelope, Still};
 /// Whether a split must respect the limits of zone append.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Append {
-    /// It must respect them.
+    /// The ioend must respect them.
     Yes,
-    /// It need not.
+    /// The ioend need not respect them.
     No,
 }
 
 /// Whether pages of a write were pinned when it was asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pins {
-    /// One of them was.
+    /// A folio of it was.
     Some,
     /// None of them was.
     None,

@@ -19,9 +19,9 @@ pub(crate) mod flags {
     use super::b;
     /// Every change is synchronous.
     pub(crate) const SYNC: u32 = b::S_SYNC;
-    /// Cannot be changed.
+    /// It cannot be changed.
     pub(crate) const IMMUTABLE: u32 = b::S_IMMUTABLE;
-    /// Only appended to.
+    /// Data is only appended to it.
     pub(crate) const APPEND: u32 = b::S_APPEND;
     /// Reading leaves the time of access alone.
     pub(crate) const NOATIME: u32 = b::S_NOATIME;

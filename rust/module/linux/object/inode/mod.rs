@@ -98,7 +98,7 @@ impl Inode {
         self.slot()?.payload()
     }
 
-    /// Its super block.
+    /// The inode's super block.
     pub(crate) fn super_block(&self) -> &SuperBlock {
         // SAFETY: An inode's super block outlives it.
         unsafe { SuperBlock::borrow((*self.as_ptr()).i_sb) }

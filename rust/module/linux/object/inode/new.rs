@@ -98,7 +98,7 @@ impl Drop for NewInode {
 
 /// An inode for a name that was just made.
 pub(crate) enum Made {
-    /// Only its maker knows it.
+    /// The inode is new: only its maker knows it.
     New(NewInode),
     /// Somebody has found it by its number meanwhile (a file handle), and may have given it a dentry without a name.
     Found(ARef<Inode>),

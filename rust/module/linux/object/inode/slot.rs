@@ -39,7 +39,7 @@ unsafe impl Send for Slot {}
 unsafe impl Sync for Slot {}
 
 impl Slot {
-    /// That of an inode without a payload, boxed for `i_private`.
+    /// The slot of an inode without a payload, boxed for `i_private`.
     pub(super) fn boxed(key: Option<InodeKey>) -> Result<NonNull<c_void>> {
         private::put(Self {
             key,

@@ -27,7 +27,7 @@ pub(crate) enum RenameKind {
 }
 
 impl RenameKind {
-    /// That of the flags of `renameat2`. With `RENAME_NOREPLACE`, alone or with a whiteout, the VFS has seen to it that
+    /// The kind that the flags of `renameat2` ask for. With `RENAME_NOREPLACE`, alone or with a whiteout, the VFS has seen to it that
     /// there is nothing to replace.
     fn of(flags: c_uint) -> Result<Self> {
         match flags & !b::RENAME_NOREPLACE {

@@ -18,9 +18,9 @@ pub(crate) mod flags {
     pub(crate) const ENCODED: u32 = b::FIEMAP_EXTENT_ENCODED;
     /// Space that reads as zeroes.
     pub(crate) const UNWRITTEN: u32 = b::FIEMAP_EXTENT_UNWRITTEN;
-    /// Others have it, too.
+    /// Others have the extent, too.
     pub(crate) const SHARED: u32 = b::FIEMAP_EXTENT_SHARED;
-    /// It is to get its address yet.
+    /// The extent is yet to get its address.
     pub(crate) const DELAYED: u32 = b::FIEMAP_EXTENT_DELALLOC | b::FIEMAP_EXTENT_UNKNOWN;
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct Piece {
     pub(crate) pos: FileOffset,
     /// How long it is.
     pub(crate) len: Bytes,
-    /// Its logical address; zero for what has none.
+    /// The piece's logical address; zero for what has none.
     pub(crate) address: Logical,
     /// The bits of [`flags`] that are set.
     pub(crate) flags: u32,

@@ -29,9 +29,9 @@ const NOTHING: Range<FileOffset> = FileOffset::new(0)..FileOffset::new(0);
 /// Whether a call may make the file longer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Growth {
-    /// It reaches to the end of the range.
+    /// The file reaches to the end of the range.
     UpToRange,
-    /// Its size stays (`FALLOC_FL_KEEP_SIZE`).
+    /// The file's size stays (`FALLOC_FL_KEEP_SIZE`).
     None,
 }
 

@@ -32,9 +32,9 @@ pub(super) struct Request<T> {
 /// Where a request ends: whether it makes the file longer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ends {
-    /// It stays as long as it is.
+    /// The file stays as long as it is.
     WithinFile,
-    /// It becomes longer.
+    /// The file becomes longer.
     BehindEnd,
 }
 
@@ -88,7 +88,7 @@ impl<T> Request<T> {
         position(unsafe { (*self.iocb).ki_pos })
     }
 
-    /// Its position is `start` again: what went behind that does not count.
+    /// Sets the position back to `start`: what went behind that does not count.
     pub(super) fn go_back(&self, start: FileOffset) {
         // SAFETY: By the type invariant.
         unsafe { (*self.iocb).ki_pos = loff(start) };
