@@ -58,7 +58,7 @@ impl Admission<'_> {
 /// The right to write one block now. Dropped unused, nothing has happened.
 #[must_use]
 pub struct WriteToken<'a> {
-    target: Option<(&'a mut Groups, u64, Logical)>,
+    target: Option<(&'a mut Groups, Logical, Logical)>,
 }
 
 impl WriteToken<'_> {
@@ -103,7 +103,7 @@ impl<'g> WriteTurn<'g> {
     /// follows in the order of addresses. Without zones there is none.
     pub fn active_after(&self, from: Option<Logical>) -> Option<(Logical, Bytes)> {
         let (_, state) = self.sequential.as_ref()?;
-        let first = from.map_or(0, |from| from.get().saturating_add(1));
+        let first = from.map_or(Logical::new(0), |from| from.saturating_add(Bytes::new(1)));
         let mut groups = state
             .groups
             .range_from(&first)
@@ -188,8 +188,8 @@ impl Progress {
 
 impl Groups {
     /// The group on sequential zones that an address is in.
-    fn group_of(&self, addr: Logical) -> Option<(u64, &Progress)> {
-        let (&start, progress) = self.groups.floor(&addr.get())?;
+    fn group_of(&self, addr: Logical) -> Option<(Logical, &Progress)> {
+        let (&start, progress) = self.groups.floor(&addr)?;
         (addr < progress.end()).then_some((start, progress))
     }
 }
@@ -221,16 +221,16 @@ impl Sequential {
     }
 
     /// Makes the zones of `group` writable, at the cost of another group's if the device's budget is spent.
-    fn prepare(&self, state: &mut Groups, group: u64) -> Result<Verdict> {
+    fn prepare(&self, state: &mut Groups, group: Logical) -> Result<Verdict> {
         let Some(progress) = state.groups.get(&group) else {
-            return Err(NOT_ORDERED.of(group).report());
+            return Err(NOT_ORDERED.of(group.get()).report());
         };
         match progress.zone_state {
             ZoneState::Active => return Ok(Verdict::Ready),
             ZoneState::Empty => {}
             ZoneState::Filled | ZoneState::Finished => {
                 let bug = Bug::new("a block was allocated in zones that are full");
-                return Err(bug.of(group).report());
+                return Err(bug.of(group.get()).report());
             }
         }
         let start = progress.start;

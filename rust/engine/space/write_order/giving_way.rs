@@ -26,7 +26,11 @@ enum GaveWay {
 impl Sequential {
     /// Makes another group give way to `for_group`. `None`: one did, ask for zones again. Each time leaves fewer groups to
     /// ask.
-    pub(super) fn make_way(&self, state: &mut Groups, for_group: u64) -> Result<Option<Verdict>> {
+    pub(super) fn make_way(
+        &self,
+        state: &mut Groups,
+        for_group: Logical,
+    ) -> Result<Option<Verdict>> {
         let before = state.filled;
         self.reap(state);
         if state.filled < before {
@@ -38,7 +42,7 @@ impl Sequential {
             return Ok(Some(Verdict::Drain(full.start, full.len)));
         }
         let mut waits = None;
-        let shares = match self.zones.share(Logical::new(for_group)) {
+        let shares = match self.zones.share(for_group) {
             Share::Owed => [Class::Data, Class::Metadata],
             Share::Held => [Class::Metadata, Class::Data],
         };
@@ -84,9 +88,9 @@ impl Sequential {
     }
 
     /// Finishes the group of tree blocks with the least left of which all was sent, if its class keeps another.
-    fn metadata_gives_way(&self, state: &mut Groups, for_group: u64) -> Result<GaveWay> {
+    fn metadata_gives_way(&self, state: &mut Groups, for_group: Logical) -> Result<GaveWay> {
         let mut busy = None;
-        let mut least: Option<(Bytes, u64)> = None;
+        let mut least: Option<(Bytes, Logical)> = None;
         for (&start, progress) in state.groups.iter() {
             let is_kept = start == for_group || !state.has_other(progress, for_group);
             if is_kept || progress.zone_state != ZoneState::Active || !progress.is_sent() {
@@ -131,12 +135,7 @@ impl WriteOrder {
         sequential.reap(&mut state);
         let quiet =
             |progress: &&Progress| progress.zone_state == ZoneState::Active && progress.is_quiet();
-        let Some(class) = state
-            .groups
-            .get(&start.get())
-            .filter(quiet)
-            .map(|it| it.class)
-        else {
+        let Some(class) = state.groups.get(&start).filter(quiet).map(|it| it.class) else {
             return Ok(Closing::Refused);
         };
         let is_other =
@@ -144,7 +143,7 @@ impl WriteOrder {
         if !state.groups.values().any(is_other) {
             return Ok(Closing::Refused);
         }
-        let Some(progress) = state.groups.get_mut(&start.get()) else {
+        let Some(progress) = state.groups.get_mut(&start) else {
             return Ok(Closing::Refused);
         };
         let closing = progress.group.give_up_at(progress.pointer.get())?;
@@ -165,11 +164,11 @@ impl Groups {
         let groups = self.data.iter();
         let idle = groups.filter_map(|(&start, group)| Some((group.spare()?, start, group)));
         let (_, start, group) = idle.min_by_key(|(left, ..)| *left)?;
-        Some((Logical::new(start), group))
+        Some((start, group))
     }
 
     /// Whether the class of a group has another one that can be written, or will be when `for_group` can.
-    fn has_other(&self, group: &Progress, for_group: u64) -> bool {
+    fn has_other(&self, group: &Progress, for_group: Logical) -> bool {
         self.groups.iter().any(|(&other, progress)| {
             let can_be_written = other == for_group
                 || (progress.zone_state == ZoneState::Active && progress.left() > Bytes::ZERO);

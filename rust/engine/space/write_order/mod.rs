@@ -142,9 +142,9 @@ struct Sequential {
 
 /// The groups on sequential zones. A group that is not here takes writes in any order.
 struct Groups {
-    groups: OrdMap<u64, Progress>,
+    groups: OrdMap<Logical, Progress>,
     /// The data groups on sequential zones.
-    data: OrdMap<u64, Arc<dyn DataGroup>>,
+    data: OrdMap<Logical, Arc<dyn DataGroup>>,
     /// Groups that are written to the end and wait for the last completions.
     filled: usize,
 }
@@ -226,7 +226,7 @@ impl WriteOrder {
         let Some(sequential) = &self.sequential else {
             return Ok(());
         };
-        sequential.state.lock().data.insert(start.get(), group)?;
+        sequential.state.lock().data.insert(start, group)?;
         Ok(())
     }
 
@@ -235,7 +235,7 @@ impl WriteOrder {
         let Some(sequential) = &self.sequential else {
             return Ok(());
         };
-        let start = new.start.get();
+        let start = new.start;
         let progress = Progress::new(new)?;
         sequential.state.lock().groups.insert(start, progress)?;
         Ok(())
@@ -248,11 +248,11 @@ impl WriteOrder {
         };
         let mut state = sequential.state.lock();
         sequential.reap(&mut state);
-        match state.groups.get(&start.get()) {
+        match state.groups.get(&start) {
             Some(progress) if !progress.is_quiet() => Err(EBUSY),
             _ => {
-                state.groups.remove(&start.get());
-                state.data.remove(&start.get());
+                state.groups.remove(&start);
+                state.data.remove(&start);
                 Ok(())
             }
         }
@@ -265,10 +265,7 @@ impl WriteOrder {
         };
         let mut state = sequential.state.lock();
         sequential.reap(&mut state);
-        state
-            .groups
-            .get(&start.get())
-            .is_none_or(Progress::is_quiet)
+        state.groups.get(&start).is_none_or(Progress::is_quiet)
     }
 
     /// Empties a group's zones. The allocator gives out nothing of the group meanwhile, and nothing after an error, until it is
@@ -280,7 +277,7 @@ impl WriteOrder {
         {
             let mut state = sequential.state.lock();
             sequential.reap(&mut state);
-            let progress = state.groups.get_mut(&start.get());
+            let progress = state.groups.get_mut(&start);
             let progress = progress.ok_or(NOT_ORDERED.of(start.get()))?;
             if !progress.is_quiet() {
                 return Err(EBUSY);
@@ -290,7 +287,7 @@ impl WriteOrder {
         sequential.zones.reset(start)?;
         // The device is not asked where its pointer is: it could be frozen, and a reset leaves no doubt.
         let mut state = sequential.state.lock();
-        if let Some(progress) = state.groups.get_mut(&start.get()) {
+        if let Some(progress) = state.groups.get_mut(&start) {
             progress.zone_state = ZoneState::Empty;
             progress.pointer = WritePointer::at(start);
         }
