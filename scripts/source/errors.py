@@ -73,7 +73,7 @@ def complaints(name, text):
         if name in (REPORTED, DEFINED) or is_test(name):
             continue
         if token.text == "EUCLEAN" and not imported and not compared(all_, i):
-            yield token.line, "EUCLEAN without a reason: report a Flaw at its Place, or a Bug"
+            yield token.line, "EUCLEAN without a reason: report a Flaw at its Site, or a Bug"
 
 
 if __name__ == "__main__":

@@ -2,17 +2,17 @@
 //! What is said of bytes that break the format, and of code that broke its own promise.
 //!
 //! A parser answers a [`Flaw`]: the rule that does not hold, what it found and what it expected. Whoever knows where
-//! the bytes stand gives the flaw its [`Place`], which makes it [`Corrupt`]; and [`Corrupt::report`] logs one line and
+//! the bytes stand gives the flaw its [`Site`], which makes it [`Corrupt`]; and [`Corrupt::report`] logs one line and
 //! answers `EUCLEAN`. There is no other way to that error, so none of them is silent. Who gets the error passes it on
 //! and says nothing more.
 //!
 //! ```ignore
-//! use crate::disk::{Bug, Flaw, InodeItem, Place};
+//! use crate::disk::{Bug, Flaw, InodeItem, Site};
 //!
 //! // Bytes of an item, whose key is known.
 //! let inode = InodeItem::parse(bytes).map_err(|flaw| flaw.in_item(tree.id(), &key).report())?;
 //! // A rule between things that are well-formed by themselves.
-//! let group = group.ok_or_else(|| Flaw::missing("chunk has no block group").at(Place::Chunk(addr)).report())?;
+//! let group = group.ok_or_else(|| Flaw::missing("chunk has no block group").at(Site::Chunk(addr)).report())?;
 //! ```
 //!
 //! What only a mistake in this code can break is a [`Bug`], whatever the disk holds: a line of its own, and `EIO`. A bug
@@ -61,32 +61,32 @@ impl Flaw {
 
     /// Says where the flaw is.
     #[cold]
-    pub const fn at(self, place: Place) -> Corrupt {
-        Corrupt { place, flaw: self }
+    pub const fn at(self, site: Site) -> Corrupt {
+        Corrupt { site, flaw: self }
     }
 
     /// Says that the flaw is in a tree block: of its header, or of the block as a whole.
     #[cold]
     pub const fn in_block(self, addr: Logical) -> Corrupt {
-        self.at(Place::Block(addr))
+        self.at(Site::Block(addr))
     }
 
     /// Says that the flaw is in one slot of a tree block.
     #[cold]
     pub const fn in_slot(self, addr: Logical, slot: usize) -> Corrupt {
-        self.at(Place::Slot(addr, slot))
+        self.at(Site::Slot(addr, slot))
     }
 
     /// Says that the flaw is in the item of a tree that has this key.
     #[cold]
     pub fn in_item(self, tree: impl Into<TreeId>, key: &Key) -> Corrupt {
-        self.at(Place::Item(tree.into(), *key))
+        self.at(Site::Item(tree.into(), *key))
     }
 }
 
 /// Where on the disk a flaw is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Site {
     /// A tree block.
     Block(Logical),
     /// An item or a pointer of a tree block, by its slot.
@@ -114,7 +114,7 @@ pub enum Place {
 #[must_use = "a flaw that nobody reports is an error without a reason"]
 pub struct Corrupt {
     /// Where it is.
-    pub place: Place,
+    pub site: Site,
     /// Which rule is broken.
     pub flaw: Flaw,
 }
@@ -175,7 +175,7 @@ impl fmt::Display for Flaw {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Block(addr) => write!(f, "block {}", addr.get()),
@@ -206,7 +206,7 @@ impl fmt::Display for Place {
 impl fmt::Display for Corrupt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "corrupt ")?;
-        self.place.fmt(f)?;
+        self.site.fmt(f)?;
         write!(f, ": ")?;
         self.flaw.fmt(f)
     }

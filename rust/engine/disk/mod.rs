@@ -79,7 +79,7 @@ pub use checksum::{
 };
 pub use chunk::{ChunkItem, NewChunk, Stripe};
 pub(crate) use corrupt::ensure;
-pub use corrupt::{Bug, Corrupt, Flaw, Place};
+pub use corrupt::{Bug, Corrupt, Flaw, Site};
 pub use device::{DevExtent, DevItem};
 pub use directory::{DirEntries, DirEntry, Target};
 pub use extent::{ExtentHead, ExtentItem};

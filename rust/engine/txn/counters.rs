@@ -47,7 +47,7 @@ pub(super) struct Costs {
 
 /// When a commit reached what.
 pub(super) struct Times {
-    /// It was led from then on.
+    /// The moment from which on the commit was led.
     pub(super) begun: u64,
     /// From then on nobody could join.
     pub(super) closed: u64,

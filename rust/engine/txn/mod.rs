@@ -47,7 +47,7 @@ pub use crate::space::{Discard, Trim};
 pub use counters::{Clock, Counters};
 pub use handles::handle::Handle;
 pub use handles::sharing::Sharing;
-pub use options::{Access, FreeSpace, Keep, LogTree, Options, Roots, Witness};
+pub use options::{Access, Keep, LogTree, Options, Roots, TreeTrust, Witness};
 pub use roots::OpenTree;
 pub use transaction::deferred::AtCommit;
 pub use transactions::Transactions;

@@ -35,7 +35,7 @@ pub enum Roots {
 
 /// Whether a free space tree that says it is valid is believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FreeSpace {
+pub enum TreeTrust {
     /// The tree is believed.
     Believed,
     /// Who writes from the mount on makes it anew; who does not believes it (C: `clear_cache`). `EINVAL` on a volume with
@@ -45,7 +45,7 @@ pub enum FreeSpace {
 
 /// Where the volume is to keep what is free. Another way than that of before is made so before the first write.
 ///
-/// A free space tree goes only where it is not believed ([`FreeSpace::Doubted`]), as with C: `EINVAL`.
+/// A free space tree goes only where it is not believed ([`TreeTrust::Doubted`]), as with C: `EINVAL`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
     /// Where the superblock says: in its free space tree, or in caches, where it has a `cache_generation` (C: no option).
@@ -75,7 +75,7 @@ pub struct Options {
     /// Which roots to trust.
     pub roots: Roots,
     /// Whether the free space tree is believed.
-    pub free_space: FreeSpace,
+    pub free_space: TreeTrust,
     /// Where the volume is to keep what is free.
     pub keep: Keep,
     /// Whether devices are told of freed ranges, at first.
@@ -95,7 +95,7 @@ impl Options {
             access,
             log_tree: LogTree::Refuse,
             roots: Roots::Current,
-            free_space: FreeSpace::Believed,
+            free_space: TreeTrust::Believed,
             keep: Keep::AsFound,
             discard: Discard::Never,
             clock: None,

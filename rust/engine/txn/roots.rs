@@ -8,7 +8,7 @@
 use super::transaction::Touched;
 use crate::btree::{Allocate, Store, Tree};
 use crate::disk::{
-    Bytes, Flaw, Generation, Key, Kind, ObjectId, Place, RootItem, RootPointer, TreeId,
+    Bytes, Flaw, Generation, Key, Kind, ObjectId, RootItem, RootPointer, Site, TreeId,
 };
 use crate::registry::{Registered, Registry};
 use core::ops::Deref;
@@ -63,7 +63,7 @@ impl Deref for OpenTree {
 }
 
 impl OpenTrees {
-    /// With the two trees that the superblock leads to.
+    /// The open trees of a mount, with the two that the superblock leads to.
     pub(super) fn new(store: Arc<dyn Store>, root: Arc<Tree>, chunk: Arc<Tree>) -> Result<Self> {
         Ok(Self {
             store,
@@ -129,7 +129,7 @@ impl OpenTrees {
         }
         let found = self.get_optional(id)?.ok_or_else(|| {
             let flaw = Flaw::missing("tree has no root item");
-            flaw.at(Place::Tree(id.into())).report()
+            flaw.at(Site::Tree(id.into())).report()
         })?;
         Ok(found.to_arc())
     }

@@ -35,7 +35,7 @@ impl ChunkMap {
                 after.logical.saturating_since(chunk.logical)
             });
             let flaw = Flaw::new("chunk overlaps another", chunk.len.get(), free.get());
-            return Err(flaw.at(disk::Place::Chunk(chunk.logical)).report());
+            return Err(flaw.at(disk::Site::Chunk(chunk.logical)).report());
         }
         let chunk = Arc::new(chunk, GFP_NOFAIL)?;
         self.chunks.insert(chunk.logical, chunk.clone())?;
@@ -159,5 +159,5 @@ impl Volume {
 /// What is said where an address that somebody uses is in no chunk.
 #[cold]
 pub fn no_chunk(addr: Logical) -> Corrupt {
-    Flaw::missing("address is in no chunk").at(disk::Place::Extent(addr))
+    Flaw::missing("address is in no chunk").at(disk::Site::Extent(addr))
 }

@@ -171,7 +171,7 @@ impl<'a> DataAccess<'a> {
         let mapping = self.0.map(addr, len)?;
         if mapping.len < len {
             let flaw = Flaw::new("data do not lie in one piece", mapping.len.get(), len.get());
-            return Err(flaw.at(disk::Place::Extent(addr)).report());
+            return Err(flaw.at(disk::Site::Extent(addr)).report());
         }
         Ok(mapping)
     }

@@ -5,7 +5,7 @@ use super::device::Device;
 use super::hal::Hal;
 use super::profile::Profile;
 use super::Chunk;
-use crate::disk::{DeviceId, Flaw, Physical, Place, Stripe, Uuid};
+use crate::disk::{DeviceId, Flaw, Physical, Site, Stripe, Uuid};
 use kernel::sync::Arc;
 use latch::prelude::*;
 
@@ -62,7 +62,7 @@ impl Members {
 
     /// Refuses a chunk that cannot be mapped: its copies are whole, and on devices of the volume.
     pub(super) fn check(&self, chunk: &Chunk) -> Result {
-        let broken = |flaw: Flaw| flaw.at(Place::Chunk(chunk.logical)).report();
+        let broken = |flaw: Flaw| flaw.at(Site::Chunk(chunk.logical)).report();
         let Some(profile) = Profile::of(chunk.flags) else {
             pr_err!(
                 "chunk {}: profile {} is not supported\n",

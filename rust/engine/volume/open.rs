@@ -9,7 +9,7 @@ use super::superblock::{find, join, InMemory, Places, Writer};
 use super::writes::State;
 use super::{Chunk, Options, Volume, Writes, NO_DEVICE};
 use crate::disk::{
-    Bytes, Checksums, CompatRo, DevItem, Flaw, Incompat, Logical, Place, Superblock,
+    Bytes, Checksums, CompatRo, DevItem, Flaw, Incompat, Logical, Site, Superblock,
     SUPERBLOCK_PLACES,
 };
 use kernel::sync::Arc;
@@ -83,7 +83,7 @@ impl Volume {
 /// The gate has read the list before.
 #[cold]
 fn in_superblock(flaw: Flaw) -> Error {
-    flaw.at(Place::Superblock(SUPERBLOCK_PLACES[0])).report()
+    flaw.at(Site::Superblock(SUPERBLOCK_PLACES[0])).report()
 }
 
 /// The devices, with what the superblocks say of them.

@@ -5,7 +5,7 @@ use crate::btree::blocks::lock::{kind, nesting, Writing};
 use crate::btree::tree::Tree;
 use crate::btree::{Allocate, BlockInfo, BlockRef, Holder, Identity, Store};
 use crate::disk::edit::{self, count};
-use crate::disk::{Bug, Flaw, Generation, Header, Key, Logical, ObjectId, Place, TreeId};
+use crate::disk::{Bug, Flaw, Generation, Header, Key, Logical, ObjectId, Site, TreeId};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Latched, Side};
@@ -31,7 +31,7 @@ const NOWHERE: Logical = Logical::new(0);
 #[cold]
 fn in_use(txn: &dyn Allocate, addr: Logical) -> Error {
     let flaw = Flaw::missing("free space has a tree block that is in use");
-    let error = flaw.at(Place::Extent(addr)).report();
+    let error = flaw.at(Site::Extent(addr)).report();
     txn.poison(error);
     error
 }

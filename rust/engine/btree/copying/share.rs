@@ -19,7 +19,7 @@ use crate::btree::bugs::NO_CHILD;
 use crate::btree::tree::Tree;
 use crate::btree::{Allocate, BlockRefs, DataRef, Holder};
 use crate::disk::{
-    Bug, FileExtent, FileOffset, Flaw, Header, Kind, Leaf, Node, ObjectId, Place, TreeId,
+    Bug, FileExtent, FileOffset, Flaw, Header, Kind, Leaf, Node, ObjectId, Site, TreeId,
 };
 use latch::prelude::*;
 
@@ -79,13 +79,13 @@ impl Tree {
         let refs = txn.block_refs(addr, header.level)?;
         if refs.count == 0 {
             return Err(Flaw::missing("block of a tree has no references")
-                .at(Place::Extent(addr))
+                .at(Site::Extent(addr))
                 .report());
         }
         if header.owner == ObjectId::TREE_RELOC && !refs.full_backref {
             return Err(
                 Flaw::missing("block of a relocation tree does not hold its children")
-                    .at(Place::Extent(addr))
+                    .at(Site::Extent(addr))
                     .report(),
             );
         }

@@ -20,7 +20,7 @@ pub use bytes::SuperblockBytes;
 pub use error::SuperblockError;
 pub use system_chunks::SystemChunks;
 
-use super::corrupt::{ensure, ensure_aligned, ensure_eq, ensure_max, Flaw, Place};
+use super::corrupt::{ensure, ensure_aligned, ensure_eq, ensure_max, Flaw, Site};
 use super::ids::{HIGHEST_LEVEL, MAX_LEVELS, MAX_NODE_SIZE, MIN_BLOCK_SIZE};
 use super::item::size64;
 use super::raw::RawSuperblock;
@@ -105,7 +105,7 @@ impl Superblock {
         if raw.magic.get() != SUPERBLOCK_MAGIC {
             return Err(SuperblockError::NotBtrfs);
         }
-        let corrupt = |flaw: Flaw| SuperblockError::Corrupt(flaw.at(Place::Superblock(place)));
+        let corrupt = |flaw: Flaw| SuperblockError::Corrupt(flaw.at(Site::Superblock(place)));
         let kind = ChecksumKind::try_from(raw.csum_type.get()).map_err(corrupt)?;
         if !checksums.has(kind) {
             return Err(SuperblockError::NoChecksum(kind));
@@ -135,7 +135,7 @@ impl Superblock {
             return Err(SuperblockError::UnsupportedState(state));
         }
         let place = Physical::new(raw.addr.get());
-        let corrupt = |flaw: Flaw| SuperblockError::Corrupt(flaw.at(Place::Superblock(place)));
+        let corrupt = |flaw: Flaw| SuperblockError::Corrupt(flaw.at(Site::Superblock(place)));
         let superblock = Self::from_raw(raw).map_err(corrupt)?;
         superblock.check_sizes(raw).map_err(corrupt)?;
         superblock.check_roots().map_err(corrupt)?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Every reported flaw and every bug is one line with its place, what was found and what was expected.
 
-use crate::disk::{Bug, Corrupt, Flaw, Key, Kind, Logical, ObjectId, Physical, Place, TreeId};
+use crate::disk::{Bug, Corrupt, Flaw, Key, Kind, Logical, ObjectId, Physical, Site, TreeId};
 use kernel::print::Capture;
 use latch::prelude::*;
 
@@ -27,22 +27,22 @@ fn a_flaw_is_reported_once_with_its_place() {
             FLAW.in_item(tree, &key),
             "item (256 INODE_ITEM 0) of tree 5",
         ),
-        (FLAW.at(Place::Tree(tree.into())), "tree 5"),
+        (FLAW.at(Site::Tree(tree.into())), "tree 5"),
         (
-            FLAW.at(Place::Tree(TreeId::new(ObjectId::TREE_LOG, tree.get()))),
+            FLAW.at(Site::Tree(TreeId::new(ObjectId::TREE_LOG, tree.get()))),
             "tree 18446744073709551610/5",
         ),
         (
-            FLAW.at(Place::Inode(tree, ObjectId::new(257))),
+            FLAW.at(Site::Inode(tree, ObjectId::new(257))),
             "inode 257 of tree 5",
         ),
         (
-            FLAW.at(Place::Superblock(Physical::new(65536))),
+            FLAW.at(Site::Superblock(Physical::new(65536))),
             "superblock 65536",
         ),
-        (FLAW.at(Place::Chunk(addr)), "chunk 30408704"),
-        (FLAW.at(Place::BlockGroup(addr)), "block group 30408704"),
-        (FLAW.at(Place::Extent(addr)), "extent 30408704"),
+        (FLAW.at(Site::Chunk(addr)), "chunk 30408704"),
+        (FLAW.at(Site::BlockGroup(addr)), "block group 30408704"),
+        (FLAW.at(Site::Extent(addr)), "extent 30408704"),
     ] {
         assert_eq!(
             line_of(corrupt),
@@ -53,8 +53,7 @@ fn a_flaw_is_reported_once_with_its_place() {
 
 #[test]
 fn what_is_missing_has_a_line_too() {
-    let corrupt =
-        Flaw::missing("tree has no root item").at(Place::Tree(ObjectId::CSUM_TREE.into()));
+    let corrupt = Flaw::missing("tree has no root item").at(Site::Tree(ObjectId::CSUM_TREE.into()));
     assert_eq!(
         line_of(corrupt),
         "err: corrupt tree 7: tree has no root item, found 0 (0x0), expected 1"

@@ -16,7 +16,7 @@ pub use xattr::XattrMode;
 
 use super::items::{self, refs};
 use super::{Attributes, Changes, FileSystem, Inode, Subvolume};
-use crate::disk::{Flaw, InodeItem, Key, Kind, ObjectId, Place};
+use crate::disk::{Flaw, InodeItem, Key, Kind, ObjectId, Site};
 use crate::txn::{Handle, Units};
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -28,7 +28,7 @@ fn missing(subvolume: &Subvolume, number: ObjectId) -> Error {
         return ESTALE;
     }
     let flaw = Flaw::missing("topmost directory of a subvolume is missing");
-    flaw.at(Place::Inode(subvolume.id(), number)).report()
+    flaw.at(Site::Inode(subvolume.id(), number)).report()
 }
 
 impl FileSystem {

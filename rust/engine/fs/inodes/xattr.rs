@@ -2,9 +2,7 @@
 //! Extended attributes and symbolic link targets.
 
 use crate::btree::{Allocate, Tree};
-use crate::disk::{
-    self, leaf_area, name_hash, Bytes, DirEntries, DirEntry, Flaw, Place, ITEM_HEAD,
-};
+use crate::disk::{self, leaf_area, name_hash, Bytes, DirEntries, DirEntry, Flaw, Site, ITEM_HEAD};
 use crate::disk::{FileOffset, FileType, Generation, Key, Kind, ObjectId, MAX_NAME_LEN};
 use crate::fs::filesystem::or_abort;
 use crate::fs::{items, Attributes, Changes, Inode, Inodes, MappingKind, Now};
@@ -266,7 +264,7 @@ impl Inodes<'_> {
                 Ok(target)
             }
             _ => {
-                let place = Place::Inode(inode.subvolume().id(), inode.number());
+                let place = Site::Inode(inode.subvolume().id(), inode.number());
                 Err(Flaw::missing("symbolic link has no target")
                     .at(place)
                     .report())

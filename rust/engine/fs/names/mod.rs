@@ -17,7 +17,7 @@ mod rename;
 pub use directory::Entry;
 pub use rename::{Rename, RenameMode, Side};
 
-use crate::disk::{self, FileType, Flaw, ObjectId, Place, RootRef, MAX_LINKS};
+use crate::disk::{self, FileType, Flaw, ObjectId, RootRef, Site, MAX_LINKS};
 use crate::fs::filesystem::or_abort;
 use crate::fs::items::entries::{self, NewEntry};
 use crate::fs::items::orphans;
@@ -105,7 +105,7 @@ impl Names<'_> {
             return Err(ENOENT);
         };
         let index = entries::index_of(tree, dir.number(), name)?.ok_or_else(|| {
-            let place = Place::Inode(dir.subvolume().id(), dir.number());
+            let place = Site::Inode(dir.subvolume().id(), dir.number());
             let flaw = Flaw::missing("directory has no index for a name");
             flaw.at(place).report()
         })?;
@@ -245,7 +245,7 @@ fn placed(dir: &Inode, top: &Inode) -> (ObjectId, ObjectId) {
 /// An entry names an inode that does not know the name.
 #[cold]
 fn lacks_name(inode: &Inode, dir: &Inode) -> Error {
-    let place = Place::Inode(inode.subvolume().id(), inode.number());
+    let place = Site::Inode(inode.subvolume().id(), inode.number());
     let dir = dir.number().get();
     Flaw::new("inode lacks its name in a directory", 0, dir)
         .at(place)

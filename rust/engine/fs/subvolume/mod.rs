@@ -10,7 +10,7 @@ use promise::Promises;
 pub(in crate::fs) use promise::{merge, split, Promise};
 
 use crate::btree::Tree;
-use crate::disk::{Flaw, Key, Kind, ObjectId, Place};
+use crate::disk::{Flaw, Key, Kind, ObjectId, Site};
 use crate::map::OrdMap;
 use crate::registry::{Registered, Registry};
 use crate::txn::{OpenTree, Transactions};
@@ -216,7 +216,7 @@ fn top_of(id: ObjectId, named: ObjectId) -> Result<ObjectId> {
     }
     let what = "subvolume's topmost directory has another number";
     let flaw = Flaw::new(what, named.get(), TOP.get());
-    Err(flaw.at(Place::Tree(id.into())).report())
+    Err(flaw.at(Site::Tree(id.into())).report())
 }
 
 /// Reads a subvolume into memory.

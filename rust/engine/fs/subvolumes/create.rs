@@ -9,7 +9,7 @@ use crate::btree::{Allocate, Tree, Writer};
 use crate::disk::{
     self, Bytes, FileType, Flaw, Generation, InodeItem, InodeRef, Key, Kind, ObjectId,
 };
-use crate::disk::{Place, RootExtension, RootItem, RootRef, Uuid, UuidItem};
+use crate::disk::{RootExtension, RootItem, RootRef, Site, Uuid, UuidItem};
 use crate::fs::filesystem::or_abort;
 use crate::fs::items::entries::{self, NewEntry};
 use crate::fs::items::place;
@@ -205,7 +205,7 @@ impl Making {
         let (key, bytes) = items::here(&mut writer)?;
         if (key.objectid, key.kind) != (source, Kind::ROOT_ITEM) {
             let flaw = Flaw::missing("subvolume has no root item");
-            return Err(flaw.at(Place::Tree(source.into())).report());
+            return Err(flaw.at(Site::Tree(source.into())).report());
         }
         let mut item = RootItem::parse(bytes).map_err(items::flawed(tree, &key))?;
         item.last_snapshot = txn.generation();

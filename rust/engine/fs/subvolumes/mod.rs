@@ -14,7 +14,7 @@ pub use path::SubvolumePlace;
 
 use super::items::{entries, place};
 use super::{FileSystem, Subvolume, Target};
-use crate::disk::{Flaw, ObjectId, Place};
+use crate::disk::{Flaw, ObjectId, Site};
 use latch::prelude::*;
 
 impl FileSystem {
@@ -51,7 +51,7 @@ impl Subvolumes<'_> {
         self.get(id).map_err(|error| match error == ENOENT {
             true => {
                 let flaw = Flaw::missing(missing);
-                flaw.at(Place::Tree(id.into())).report()
+                flaw.at(Site::Tree(id.into())).report()
             }
             false => error,
         })

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the free space tree has yet to be told about a block group.
 
-use crate::disk::{Flaw, Logical, Place};
+use crate::disk::{Flaw, Logical, Site};
 use crate::map::OrdMap;
 use latch::prelude::*;
 
 /// What happened to a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::space) enum Change {
-    /// Its extent item was inserted: not free any more.
+    /// The range's extent item was inserted: it is not free any more.
     Allocated,
-    /// Its extent item was removed: free.
+    /// The range's extent item was removed: it is free.
     Freed,
 }
 
@@ -74,7 +74,7 @@ impl Changes {
         let mut at = start;
         while let Some((other_start, other_end, other)) = self.next_overlap(at, end) {
             if other == change {
-                let place = Place::Extent(start);
+                let place = Site::Extent(start);
                 return Err(change.contradicted(other_start).at(place).report());
             }
             self.cut(

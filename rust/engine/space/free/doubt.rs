@@ -7,9 +7,9 @@ use latch::prelude::*;
 
 /// Why a cache, its file, or a range that is said to be free is not believed.
 pub(crate) enum Doubt {
-    /// It is not what it should be.
+    /// What was read is not what it should be.
     Flaw(Flaw),
-    /// It could not be looked at.
+    /// What was to be read could not be.
     Failed(Error),
 }
 

@@ -6,7 +6,7 @@ use super::changes::{Change, Changes};
 use super::ranges::FreeRanges;
 use super::tree::{FreeSpaceTree, Recorded, Unreadable};
 use crate::btree::{Allocate, Tree};
-use crate::disk::{Bytes, Logical, Place};
+use crate::disk::{Bytes, Logical, Site};
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -222,14 +222,14 @@ impl OnDisk {
 }
 
 impl Kept {
-    /// All groups are.
+    /// Every group is believed.
     pub(in crate::space) fn all() -> Self {
         Self {
             before: AtomicU64::new(u64::MAX),
         }
     }
 
-    /// None is: nothing that the tree says is to be believed.
+    /// No group is believed: nothing that the tree says is to be.
     pub(in crate::space) fn none() -> Self {
         Self {
             before: AtomicU64::new(0),
@@ -260,7 +260,7 @@ impl GroupOnDisk {
             Self::Cache(cache) => match change {
                 Change::Freed => cache.freed(start, end),
                 Change::Allocated => cache.allocated(start, end).map_err(|_| {
-                    let place = Place::Extent(start);
+                    let place = Site::Extent(start);
                     change.contradicted(start).at(place).report()
                 }),
             },

@@ -4,7 +4,7 @@
 use super::abandoned::Abandoned;
 use super::changes::{Change, Changes};
 use super::ranges::{FreeRanges, Wish};
-use crate::disk::{Bytes, Flaw, Logical, Place, ZoneOffset};
+use crate::disk::{Bytes, Flaw, Logical, Site, ZoneOffset};
 use latch::prelude::*;
 
 /// The free bytes of one block group.
@@ -83,13 +83,13 @@ impl Appending {
 /// What bytes that belong to nothing are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::space) enum Idle {
-    /// They can be allocated.
+    /// The bytes can be allocated.
     Free,
-    /// They can be allocated when it was read where they are.
+    /// The bytes can be allocated when it was read where they are.
     Unread,
-    /// They are not allocated before the next mount.
+    /// The bytes are not allocated before the next mount.
     Lost,
-    /// They wait for the reset of their zone.
+    /// The bytes wait for the reset of their zone.
     Unusable,
 }
 
@@ -163,7 +163,7 @@ impl FreeSpace {
                 let allocated = appending.end_of_allocated();
                 let what = "range becomes free that was not allocated";
                 let flaw = Flaw::new(what, end.get(), allocated.get());
-                Err(flaw.at(Place::Extent(start)).report())
+                Err(flaw.at(Site::Extent(start)).report())
             }
         }
     }

@@ -4,7 +4,7 @@
 use super::doubt::Doubt;
 use super::runs::SectorState;
 use super::sectors::Sectors;
-use crate::disk::{Bug, Bytes, Flaw, Logical, Place};
+use crate::disk::{Bug, Bytes, Flaw, Logical, Site};
 use kernel::alloc::Flags;
 use latch::prelude::*;
 
@@ -34,7 +34,7 @@ pub(in crate::space) struct Wish {
     pub(in crate::space) wanted: Bytes,
     /// Fewer bytes than this are no use.
     pub(in crate::space) min: Bytes,
-    /// Both ends are multiples of this.
+    /// The ends of every range are multiples of this.
     pub(in crate::space) align: Bytes,
     /// A start that is not right behind the cursor should have this many free bytes, if such a place exists.
     pub(in crate::space) cluster: Bytes,
@@ -104,7 +104,7 @@ impl FreeRanges {
     /// is changed then.
     pub(in crate::space) fn insert(&mut self, start: Logical, end: Logical) -> Result {
         self.try_insert(start, end).map_err(|doubt| match doubt {
-            Doubt::Flaw(flaw) => flaw.at(Place::Extent(start)).report(),
+            Doubt::Flaw(flaw) => flaw.at(Site::Extent(start)).report(),
             Doubt::Failed(error) => error,
         })
     }

@@ -6,9 +6,9 @@ use crate::disk::WORD;
 /// What a sector is to a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SectorState {
-    /// It can be allocated.
+    /// The run can be allocated.
     Free,
-    /// It is in use, or beyond the group.
+    /// The run is in use, or beyond the group.
     Used,
 }
 

@@ -20,11 +20,11 @@ pub(super) const WINDOW: u64 = WORDS as u64 * WORD;
 
 /// Which sectors of a window are free.
 pub(super) enum Window {
-    /// None is free.
+    /// No sector is free.
     Used,
-    /// All are free.
+    /// All sectors are free.
     Free,
-    /// Some are free.
+    /// Some sectors are free.
     Mixed(Bitmap),
 }
 

@@ -3,7 +3,7 @@
 
 use super::group::Group;
 use super::set::GroupSet;
-use crate::disk::{Bytes, Flaw, Logical, Place};
+use crate::disk::{Bytes, Flaw, Logical, Site};
 use crate::space::free::policy::FreeSpace;
 use crate::space::reserve::{ByteState, PerClass, SpaceInfo};
 use crate::space::write_order::WriteOrder;
@@ -95,7 +95,7 @@ impl BlockGroups {
             .and_then(|end| self.read().holding(start, end).cloned());
         group.ok_or_else(|| {
             let flaw = Flaw::missing("extent lies in no block group");
-            flaw.at(Place::Extent(start)).report()
+            flaw.at(Site::Extent(start)).report()
         })
     }
 

@@ -2,7 +2,7 @@
 //! One block group: its bytes by state, and where they are free.
 
 use super::items::Items;
-use crate::disk::{Bytes, Flaw, Logical, Place};
+use crate::disk::{Bytes, Flaw, Logical, Site};
 use crate::space::free::policy::{Appending, FreeSpace, Idle};
 use crate::space::free::ranges::{Span, Wish};
 use crate::space::reserve::{ByteState, GroupIndex, Offered, Return, SpaceInfo, Tally, Withdrawal};
@@ -396,6 +396,6 @@ impl Group {
     /// Reports what contradicts itself in the group.
     #[cold]
     pub(in crate::space) fn broken(&self, flaw: Flaw) -> Error {
-        flaw.at(Place::BlockGroup(self.start())).report()
+        flaw.at(Site::BlockGroup(self.start())).report()
     }
 }

@@ -4,7 +4,7 @@
 use super::block_groups::BlockGroups;
 use super::group::{Allocation, Body, Group};
 use super::items::Items;
-use crate::disk::{BlockGroupFlags, Bytes, Flaw, Logical, Place, ZoneOffset};
+use crate::disk::{BlockGroupFlags, Bytes, Flaw, Logical, Site, ZoneOffset};
 use crate::space::free::abandoned::Abandoned;
 use crate::space::free::changes::Changes;
 use crate::space::free::on_disk::OnDisk;
@@ -60,7 +60,7 @@ pub(in crate::space) fn class_of(chunk: &Chunk) -> Result<Class> {
         BlockGroupFlags::SYSTEM => Ok(Class::System),
         _ => {
             let flaw = Flaw::new("chunk is not of one type", types.get(), 1);
-            Err(flaw.at(Place::Chunk(chunk.logical)).report())
+            Err(flaw.at(Site::Chunk(chunk.logical)).report())
         }
     }
 }
@@ -126,7 +126,7 @@ fn appending_body(
             used.get(),
             written.get(),
         );
-        return Err(flaw.at(Place::BlockGroup(chunk.logical)).report());
+        return Err(flaw.at(Site::BlockGroup(chunk.logical)).report());
     }
     let lost = chunk.len.saturating_sub(whole);
     let unusable = lost.saturating_add(written.saturating_sub(used));

@@ -8,8 +8,8 @@
 use super::caches;
 use crate::btree::Tree;
 use crate::disk::{
-    Bytes, CompatRo, Flaw, Generation, Key, Kind, Logical, ObjectId, Place, RootExtension,
-    RootItem, Superblock,
+    Bytes, CompatRo, Flaw, Generation, Key, Kind, Logical, ObjectId, RootExtension, RootItem, Site,
+    Superblock,
 };
 use crate::space::{Class, Reservation, Urgency};
 use crate::txn::handles::context::Joined;
@@ -51,13 +51,13 @@ const ITEMS: usize = 1024;
 /// What is to be done with the free space tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::txn) enum Task {
-    /// It is right, or there is none and none is wanted.
+    /// The tree is right, or there is none and none is wanted.
     Nothing,
     /// There is none, and one is wanted.
     Make,
-    /// It is not valid.
+    /// The tree is not valid.
     MakeAnew,
-    /// It is not believed, and not wanted.
+    /// The tree is not believed, and not wanted.
     GiveUp,
 }
 
@@ -110,7 +110,7 @@ impl Task {
         }
         if let (Self::Make, Some(start)) = (self, shared.space.first_given_up()) {
             let what = "no free space tree can be made: block group contradicts itself";
-            return Err(Flaw::missing(what).at(Place::BlockGroup(start)).report());
+            return Err(Flaw::missing(what).at(Site::BlockGroup(start)).report());
         }
         let mut next = Some(Logical::new(0));
         while let Some(from) = next {

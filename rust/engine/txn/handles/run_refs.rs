@@ -15,7 +15,7 @@ const HEADS_IN_PASS: usize = 32;
 /// How much of the queue to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::txn) enum Limit {
-    /// This many heads, and none while another task runs some.
+    /// At most this many heads are run, and none while another task runs some.
     Few(usize),
     /// All that wait, each address once, in ascending order. What one queues lower waits on: copies of tree blocks
     /// are many, and kept what waits at high addresses from its turn if they were counted. Others go on adding ahead of it: it

@@ -12,9 +12,9 @@ use latch::prelude::*;
 /// Whether others have an extent, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sharing {
-    /// One place of one file has it.
+    /// One place of one file has the extent.
     Alone,
-    /// Others may have it: another file, another place of the file, a snapshot.
+    /// Others may have the extent: another file, another place of the file, a snapshot.
     Shared,
 }
 

@@ -8,7 +8,7 @@ mod verify;
 use crate::btree::{Store, Tree};
 use crate::disk::{
     ChunkItem, CompatRo, DevExtent, DeviceId, Flaw, Generation, Incompat, Key, Kind, Logical,
-    ObjectId, Physical, Place, RootPointer, Superblock, SuperblockBytes,
+    ObjectId, Physical, RootPointer, Site, Superblock, SuperblockBytes,
 };
 use crate::space::{self, Caches, Extents, Space};
 use crate::txn::counters::Costs;
@@ -18,7 +18,7 @@ use crate::txn::handles::shared::Shared;
 use crate::txn::join::Joining;
 use crate::txn::refs::{Layout, Metadata, Runner};
 use crate::txn::roots::OpenTrees;
-use crate::txn::{Access, FreeSpace, Keep, LogTree, Options, Roots};
+use crate::txn::{Access, Keep, LogTree, Options, Roots, TreeTrust};
 use crate::volume::{Chunk, Volume, Writes};
 use core::ops::ControlFlow;
 use core::sync::atomic::AtomicU64;
@@ -209,7 +209,7 @@ fn set_zone_size(volume: &Volume, trees: &OpenTrees) -> Result {
     })?;
     let extent = found.ok_or_else(|| {
         let flaw = Flaw::missing("device tree has no extent");
-        flaw.at(Place::Tree(ObjectId::DEV_TREE.into())).report()
+        flaw.at(Site::Tree(ObjectId::DEV_TREE.into())).report()
     })??;
     volume.zones().set_emulated_size(extent.len)
 }
@@ -267,9 +267,9 @@ fn check_free_space(volume: &Volume, options: &Options) -> Result {
     let features = volume.superblock().compat_ro;
     let stays = matches!(options.keep, Keep::AsFound | Keep::InTree);
     match options.free_space {
-        FreeSpace::Believed if stays || !features.contains(CompatRo::FREE_SPACE_TREE) => Ok(()),
-        FreeSpace::Believed => Err(rebuild::cannot_go()),
-        FreeSpace::Doubted => {
+        TreeTrust::Believed if stays || !features.contains(CompatRo::FREE_SPACE_TREE) => Ok(()),
+        TreeTrust::Believed => Err(rebuild::cannot_go()),
+        TreeTrust::Doubted => {
             let doubted = rebuild::doubt(features, options.keep)?;
             if volume.writes() == Writes::Now {
                 let set = |superblock: &mut Superblock| superblock.compat_ro = doubted;
@@ -303,8 +303,8 @@ fn caches(volume: &Volume, options: &Options) -> Caches {
         return Caches::NotKept;
     }
     match options.free_space {
-        FreeSpace::Doubted => Caches::MadeAnew,
-        FreeSpace::Believed => believed(&superblock),
+        TreeTrust::Doubted => Caches::MadeAnew,
+        TreeTrust::Believed => believed(&superblock),
     }
 }
 

@@ -6,7 +6,7 @@
 
 use crate::btree::Tree;
 use crate::disk::{
-    Bytes, DevExtent, DevItem, DeviceId, Flaw, Key, Kind, Logical, ObjectId, Physical, Place,
+    Bytes, DevExtent, DevItem, DeviceId, Flaw, Key, Kind, Logical, ObjectId, Physical, Site,
 };
 use crate::txn::roots::OpenTrees;
 use crate::volume::{Chunk, Volume};
@@ -78,7 +78,7 @@ fn device(volume: &Volume, chunk_tree: &Tree, size: &Size) -> Result {
     if bytes != size.bytes {
         let what = "superblock has another size of its device";
         let flaw = Flaw::new(what, bytes.get(), size.bytes.get());
-        return Err(flaw.at(Place::Tree(chunk_tree.id())).report());
+        return Err(flaw.at(Site::Tree(chunk_tree.id())).report());
     }
     Ok(())
 }
@@ -185,7 +185,7 @@ fn check_extent(
     }
 }
 
-/// Some chunk has fewer device extents than copies: says which.
+/// Says which chunk has fewer device extents than copies.
 #[cold]
 fn name_missing(volume: &Volume, tree: &Tree, sums: Flaw) -> Error {
     let named = each_chunk(volume, |chunk| {
@@ -195,7 +195,7 @@ fn name_missing(volume: &Volume, tree: &Tree, sums: Flaw) -> Error {
                 .is_none()
             {
                 let flaw = Flaw::missing("chunk has no device extent");
-                return Err(flaw.at(Place::Chunk(chunk.logical)).report());
+                return Err(flaw.at(Site::Chunk(chunk.logical)).report());
             }
         }
         Ok(())
@@ -203,7 +203,7 @@ fn name_missing(volume: &Volume, tree: &Tree, sums: Flaw) -> Error {
     match named {
         Err(error) => error,
         // Two copies of one chunk are in the same place.
-        Ok(()) => sums.at(Place::Tree(tree.id())).report(),
+        Ok(()) => sums.at(Site::Tree(tree.id())).report(),
     }
 }
 
@@ -231,9 +231,9 @@ fn check_gap(tree: &Tree, start: Logical, end: Logical) -> Result {
     let addr = Logical::new(key.objectid.get());
     let corrupt = match key.kind {
         Kind::BLOCK_GROUP_ITEM => {
-            Flaw::missing("block group has no chunk").at(Place::BlockGroup(addr))
+            Flaw::missing("block group has no chunk").at(Site::BlockGroup(addr))
         }
-        _ => Flaw::missing("extent lies in no chunk").at(Place::Extent(addr)),
+        _ => Flaw::missing("extent lies in no chunk").at(Site::Extent(addr)),
     };
     Err(corrupt.report())
 }

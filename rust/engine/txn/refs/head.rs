@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What waits for one extent.
 
-use crate::disk::{Bytes, Flaw, Key, Logical, Place, Reference};
+use crate::disk::{Bytes, Flaw, Key, Logical, Reference, Site};
 use crate::map::OrdMap;
 use latch::prelude::*;
 
@@ -36,11 +36,11 @@ pub(super) enum Origin {
 /// What a reference goes through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::txn) enum Change {
-    /// It is the first one of an extent allocated now. The key is a tree block's first.
+    /// The reference is the first one of an extent allocated now. The key is a tree block's first.
     New(Key),
-    /// It is made once more.
+    /// The reference is made once more.
     Add,
-    /// It is dropped once.
+    /// The reference is dropped once.
     Drop,
 }
 
@@ -114,7 +114,7 @@ impl Changes {
         self.sum
     }
 
-    /// Enters a change; gives the reference's counts if these cancel out by it, in which case it is forgotten.
+    /// Notes a change; gives the reference's counts if these cancel out by it, in which case it is forgotten.
     pub(super) fn note(&mut self, reference: Reference, change: Change) -> Result<Option<Counts>> {
         let mut counts = self.known(reference).unwrap_or_default();
         counts.note(change)?;
@@ -169,7 +169,7 @@ pub(super) enum Leftover {
     Work,
     /// Nothing: the extent is as it was.
     Nothing,
-    /// It was allocated and dropped: its address has to go where it came from.
+    /// The extent was allocated and dropped: its address has to go where it came from.
     Address,
 }
 
@@ -227,6 +227,6 @@ impl Head {
             (Extent::Block { .. }, Extent::Data { .. }) => "tree block is referenced as data",
         };
         let flaw = Flaw::new(what, self.extent.measure(), extent.measure());
-        Err(flaw.at(Place::Extent(addr)).report())
+        Err(flaw.at(Site::Extent(addr)).report())
     }
 }

@@ -6,7 +6,7 @@
 
 use crate::disk::{
     leaf_area, Bug, ExtentFlags, ExtentHead, ExtentItem, Flaw, Generation, InlineRef, Key, Kind,
-    Logical, Place, Reference, ITEM_HEAD,
+    Logical, Reference, Site, ITEM_HEAD,
 };
 use core::cell::Cell;
 use latch::prelude::*;
@@ -30,9 +30,9 @@ enum Position {
 /// What became of an edit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Edit {
-    /// It was made in the item.
+    /// The change was made in the item.
     Done,
-    /// It must be made in an item of its own.
+    /// The change must be made in an item of its own.
     Keyed,
 }
 
@@ -65,7 +65,7 @@ impl Record {
 
     /// The extent of an item as `kind` has it in the tree.
     pub(super) fn parse(addr: Logical, kind: Kind, bytes: &[u8]) -> Result<Self> {
-        let broken = |flaw: Flaw| flaw.at(Place::Extent(addr)).report();
+        let broken = |flaw: Flaw| flaw.at(Site::Extent(addr)).report();
         let item = ExtentItem::parse(kind, bytes).map_err(broken)?;
         let mut inline = KVVec::new();
         for reference in item.inline_refs {
@@ -103,13 +103,13 @@ impl Record {
     /// Says what is wrong with the extent.
     #[cold]
     pub(super) fn broken(&self, flaw: Flaw) -> Error {
-        flaw.at(Place::Extent(self.addr)).report()
+        flaw.at(Site::Extent(self.addr)).report()
     }
 
     /// Says what is wrong with a reference to it.
     #[cold]
     fn wrong(&self, reference: Reference, flaw: Flaw) -> Error {
-        flaw.at(Place::Reference(self.addr, reference)).report()
+        flaw.at(Site::Reference(self.addr, reference)).report()
     }
 
     /// The count of all references.

@@ -3,7 +3,7 @@
 
 use super::item::{MISSING, TOO_MANY};
 use crate::btree::{Allocate, Tree};
-use crate::disk::{keyed_ref, Flaw, InlineRef, Key, Logical, Place, Reference};
+use crate::disk::{keyed_ref, Flaw, InlineRef, Key, Logical, Reference, Site};
 use core::ops::ControlFlow;
 use latch::prelude::*;
 
@@ -126,6 +126,6 @@ impl Keyed<'_> {
 
     #[cold]
     fn wrong(&self, reference: Reference, flaw: Flaw) -> Error {
-        flaw.at(Place::Reference(self.addr, reference)).report()
+        flaw.at(Site::Reference(self.addr, reference)).report()
     }
 }

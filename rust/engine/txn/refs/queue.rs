@@ -3,7 +3,7 @@
 
 use super::head::{Change, Counts, Extent, FullBackref, Head, Leftover, Origin};
 use crate::btree::BlockRefs;
-use crate::disk::{Flaw, Logical, Place, Reference};
+use crate::disk::{Flaw, Logical, Reference, Site};
 use crate::map::OrdMap;
 use latch::prelude::*;
 
@@ -12,7 +12,7 @@ use latch::prelude::*;
 pub(in crate::txn) enum Queued {
     /// The head waits to be applied.
     Waiting,
-    /// Its reference has been added as often as dropped, and is forgotten.
+    /// The reference has been added as often as dropped, and is forgotten.
     Cancelled(Counts),
     /// Its reference, the last one of a new tree block, has been added as often as dropped. The block is forgotten with it:
     /// its address is the caller's.
@@ -60,7 +60,7 @@ impl Queue {
         };
         if matches!(change, Change::New(_)) {
             let flaw = Flaw::new("free space has an extent that is in use", 1, 0);
-            return Err(flaw.at(Place::Extent(addr)).report());
+            return Err(flaw.at(Site::Extent(addr)).report());
         }
         head.expect(addr, extent)?;
         self.weight = self.weight.saturating_sub(head.weight());
@@ -112,7 +112,7 @@ impl Queue {
         known: Option<BlockRefs>,
         addr: Logical,
     ) -> Result<BlockRefs> {
-        let broken = |flaw: Flaw| flaw.at(Place::Extent(addr)).report();
+        let broken = |flaw: Flaw| flaw.at(Site::Extent(addr)).report();
         let queued = self.heads.get(&addr);
         let is_new = queued.is_some_and(|head| matches!(head.origin, Origin::New(_)));
         let none = BlockRefs {

@@ -7,9 +7,7 @@ use super::item::{Edit, Record};
 use super::keyed::Keyed;
 use super::layout::{Layout, Metadata};
 use crate::btree::{Allocate, BlockRefs, Sought, Tree, Writer};
-use crate::disk::{
-    Bug, Bytes, ExtentFlags, ExtentItem, Flaw, Key, Kind, Logical, Place, Reference,
-};
+use crate::disk::{Bug, Bytes, ExtentFlags, ExtentItem, Flaw, Key, Kind, Logical, Reference, Site};
 use crate::space::Space;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -79,7 +77,7 @@ impl Runner {
                 // Somebody else's extent was free by the free space tree, and he gives it up.
                 let what = "new extent loses references it never had";
                 let flaw = Flaw::new(what, delta.unsigned_abs(), 0);
-                return Err(flaw.at(Place::Reference(addr, reference)).report());
+                return Err(flaw.at(Site::Reference(addr, reference)).report());
             }
             if self.change_inline(&mut record, reference, delta)? == Edit::Keyed {
                 record.change_refs(reference, delta)?;
@@ -200,8 +198,8 @@ impl Runner {
             }
         }
         let place = match head.changes.iter().next() {
-            Some((reference, _)) => Place::Reference(addr, reference),
-            None => Place::Extent(addr),
+            Some((reference, _)) => Site::Reference(addr, reference),
+            None => Site::Extent(addr),
         };
         let flaw = Flaw::missing("extent is referenced and not in the extent tree");
         Err(flaw.at(place).report())
@@ -244,7 +242,7 @@ fn count_of(delta: i64) -> Result<u32> {
 
 #[cold]
 pub(super) fn broken(addr: Logical, flaw: Flaw) -> Error {
-    flaw.at(Place::Extent(addr)).report()
+    flaw.at(Site::Extent(addr)).report()
 }
 
 const NO_ITEM: Bug = Bug::new("a writer found a key and has no item");

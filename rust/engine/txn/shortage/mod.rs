@@ -41,9 +41,9 @@ const MOST_IN_VAIN: u32 = 100;
 
 /// What became of a promise that was asked for.
 enum Promise {
-    /// It was given.
+    /// The promise was given.
     Given(Reservation),
-    /// It was refused.
+    /// The promise was refused.
     Short(Shortage),
 }
 

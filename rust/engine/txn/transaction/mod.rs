@@ -52,7 +52,7 @@ pub(in crate::txn) struct Touched {
     pub(in crate::txn) used: i64,
     /// When one of its inodes was written last, if one was since then.
     pub(in crate::txn) inodes: Option<Timespec>,
-    /// Its root item is to be looked at.
+    /// How far the tree's root item is behind.
     pub(in crate::txn) freshness: Freshness,
 }
 

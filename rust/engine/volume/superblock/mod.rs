@@ -15,8 +15,8 @@ pub use of_volume::Superblocks;
 use super::chunk::Chunk;
 use super::device::{Device, ZoneGeometry};
 use crate::disk::{
-    Bytes, ChecksumKind, Checksums, DevItem, DeviceId, Physical, Place, Superblock,
-    SuperblockBytes, SUPERBLOCK_PLACES, SUPERBLOCK_SIZE,
+    Bytes, ChecksumKind, Checksums, DevItem, DeviceId, Physical, Site, Superblock, SuperblockBytes,
+    SUPERBLOCK_PLACES, SUPERBLOCK_SIZE,
 };
 use crate::volume::zone_size::check_zone_size;
 use crate::volume::Copies;
@@ -150,7 +150,7 @@ fn read_copy(
     let checked = check(&bytes)?;
     let device = bytes
         .device()
-        .map_err(|flaw| flaw.at(Place::Superblock(name)).report())?;
+        .map_err(|flaw| flaw.at(Site::Superblock(name)).report())?;
     let mut devices = KVec::new();
     devices.push(device, GFP_KERNEL)?;
     let found = InMemory {

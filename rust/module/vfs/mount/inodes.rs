@@ -9,7 +9,7 @@ use crate::linux::{Inode, SuperBlock};
 use crate::vfs::node::{key, mirror_of, node, Node, ViewInUse};
 use crate::vfs::Rbtrfs;
 use core::sync::atomic::AtomicBool;
-use engine::disk::{FileType, Flaw, ObjectId, Place};
+use engine::disk::{FileType, Flaw, ObjectId, Site};
 use engine::fs::Subvolume;
 use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
@@ -67,7 +67,7 @@ impl Mount {
         let rdev = u32::try_from(attributes.rdev).unwrap_or(0);
         let no_type = || {
             let flaw = Flaw::new("inode's mode names no type", attributes.mode.into(), 0);
-            let place = Place::Inode(view.subvolume.id(), inode.number());
+            let place = Site::Inode(view.subvolume.id(), inode.number());
             flaw.at(place).report()
         };
         let kind = attributes.file_type().ok_or_else(no_type)?;

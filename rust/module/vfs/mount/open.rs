@@ -23,7 +23,7 @@ use core::sync::atomic::AtomicU32;
 use engine::btree::Store;
 use engine::fs;
 use engine::registry::Registry;
-use engine::txn::{self, FreeSpace, LogTree, Roots, Transactions, Witness};
+use engine::txn::{self, LogTree, Roots, Transactions, TreeTrust, Witness};
 use engine::volume::device::Device;
 use engine::volume::{self, Volume, Writes};
 use kernel::sync::Arc;
@@ -163,7 +163,7 @@ fn txn_options(asked: &Asked<'_, MountOptions>) -> Result<txn::Options> {
     }
     txn_options.keep = space_cache::keep(options.space_cache);
     if options.clears_cache {
-        txn_options.free_space = FreeSpace::Doubted;
+        txn_options.free_space = TreeTrust::Doubted;
     }
     let clock: Arc<dyn txn::Clock> = Arc::new(KernelClock, GFP_KERNEL)?;
     txn_options.clock = Some(clock);

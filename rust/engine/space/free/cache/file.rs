@@ -18,7 +18,7 @@ const MOST_ITEMS: u32 = 64;
 pub(crate) struct CacheFile {
     number: ObjectId,
     inode: InodeItem,
-    /// Its pieces, ascending, with their offsets; holes are left out.
+    /// The file's pieces, ascending, with their offsets; holes are left out.
     pieces: KVec<(u64, RegularExtent)>,
     items: u32,
 }
@@ -104,7 +104,7 @@ impl CacheFile {
         }
     }
 
-    /// Its references to extents.
+    /// The file's references to extents.
     fn extents(&self) -> impl Iterator<Item = DataRef> + '_ {
         self.pieces.iter().map(|&(offset, extent)| DataRef {
             addr: extent.disk_addr,

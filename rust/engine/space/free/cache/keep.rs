@@ -4,7 +4,7 @@
 use super::file::CacheFile;
 use super::sending::Pages;
 use super::set;
-use super::state::{Cache, File, Kept, Measured, Place, Standing};
+use super::state::{Cache, CachePieces, File, Kept, Measured, Standing};
 use crate::btree::{Allocate, DataRef, Holder, Tree};
 use crate::disk::{
     ensure, Bug, Bytes, CacheBounds, CacheHeader, Compression, ExtentState, Flaw, Generation,
@@ -32,7 +32,7 @@ pub enum Keeping {
     Never,
     /// Not now: what changes is not made void, so none may be believed.
     NotNow,
-    /// They are: each is void or right.
+    /// Caches are kept: each is void or right.
     Now,
 }
 
@@ -67,9 +67,9 @@ pub(in crate::space) enum Begun {
 /// What may become of the file of a cache that is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::space) enum Files {
-    /// It may be made, or go.
+    /// The file may be made, or go.
     Change,
-    /// It is as it is.
+    /// The file stays as it is.
     Stay,
 }
 
@@ -202,7 +202,7 @@ impl Keeper {
         match self.place_of(cache, &header) {
             Ok(pieces) => {
                 let inode = header.inode;
-                Ok(File::Here(Place { inode, pieces }))
+                Ok(File::Here(CachePieces { inode, pieces }))
             }
             Err(doubt) => {
                 let void = |header: &mut CacheHeader| header.generation = Generation::new(0);
@@ -301,7 +301,7 @@ impl Keeper {
             .root
             .insert_with(txn, &key, CacheHeader::SIZE, |bytes| header.write_to(bytes));
         written?.map_err(Bug::report)?;
-        Ok(File::Here(Place { inode, pieces }))
+        Ok(File::Here(CachePieces { inode, pieces }))
     }
 
     fn insert_inode(
@@ -393,7 +393,7 @@ impl Keeper {
 /// Fills the pages of a cache that have something. An error is that of memory alone: there is no cache then.
 fn fill(
     start: Logical,
-    place: &Place,
+    place: &CachePieces,
     kept: &Kept,
     by: (ObjectId, Generation),
     checksums: &dyn crate::disk::Checksums,

@@ -38,9 +38,9 @@ pub(super) struct Kept {
 /// Whether what the tree says of a cache would be believed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// It is void, or there is none.
+    /// The cache is void, or there is none.
     Void,
-    /// It may be.
+    /// The cache may be valid.
     Valid,
 }
 
@@ -51,14 +51,14 @@ pub(super) enum File {
     /// There is none.
     None,
     /// It has a place that is its own.
-    Here(Place),
+    Here(CachePieces),
     /// It is not one to write to. Its header is void, and goes when the cache is to be written, with the file if that is the
     /// cache's own.
     Bad,
 }
 
 /// Where a cache is written.
-pub(super) struct Place {
+pub(super) struct CachePieces {
     pub(super) inode: ObjectId,
     pub(super) pieces: KVec<(Logical, Bytes)>,
 }

@@ -25,7 +25,7 @@ pub(in crate::space) use read::Unreadable;
 use super::changes::{Change, Changes};
 use crate::btree::{Allocate, Tree, Writer};
 use crate::disk::{
-    Bug, Bytes, Flaw, FreeSpaceForm, FreeSpaceInfo, Key, Kind, Logical, Place,
+    Bug, Bytes, Flaw, FreeSpaceForm, FreeSpaceInfo, Key, Kind, Logical, Site,
     FREE_SPACE_BITMAP_SIZE, ITEM_HEAD,
 };
 use kernel::sync::Arc;
@@ -103,7 +103,7 @@ impl Recorded {
     /// Reports that the tree contradicts what is known of the group.
     #[cold]
     pub(in crate::space) fn broken(&self, flaw: Flaw) -> Error {
-        flaw.at(Place::BlockGroup(self.start)).report()
+        flaw.at(Site::BlockGroup(self.start)).report()
     }
 }
 

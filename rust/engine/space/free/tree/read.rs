@@ -109,7 +109,7 @@ impl FreeSpaceTree {
 
 /// An item with free ranges of a group.
 enum Free {
-    /// One range that is free.
+    /// A range that is free.
     Extent(Logical, Logical),
     /// A bit for each sector.
     Bitmap(Bitmap),

@@ -6,7 +6,7 @@
 
 use super::budget::{tell_unused, Budget, LONGEST};
 use crate::btree::Tree;
-use crate::disk::{BlockGroupItem, Bytes, Flaw, Key, Kind, Logical, Place, ZoneOffset};
+use crate::disk::{BlockGroupItem, Bytes, Flaw, Key, Kind, Logical, Site, ZoneOffset};
 use crate::map::OrdMap;
 use crate::space::free::cache::Stored;
 use crate::space::free::on_disk::OnDisk;
@@ -84,7 +84,7 @@ impl Loading {
     fn contradict(&mut self, addr: Logical) {
         if let Derived::Ranges(_) | Derived::Cached(_) = self.derived {
             let flaw = Flaw::missing("extent overlaps another, or lies in two block groups");
-            self.derived = Derived::GivenUp(flaw.at(Place::Extent(addr)).report());
+            self.derived = Derived::GivenUp(flaw.at(Site::Extent(addr)).report());
         }
     }
 }
@@ -178,7 +178,7 @@ impl Loader<'_> {
             .get(&key, |bytes| BlockGroupItem::parse(&key, bytes))?
             .ok_or_else(|| {
                 let flaw = Flaw::missing("chunk has no block group item");
-                flaw.at(Place::Chunk(chunk.logical)).report()
+                flaw.at(Site::Chunk(chunk.logical)).report()
             })?;
         let BlockGroupItem { used, flags } =
             item.map_err(|flaw| flaw.in_item(self.items.id(), &key).report())?;
@@ -359,7 +359,7 @@ fn see((loadings, budget): (&mut Loadings, &mut Budget), start: Logical, end: Lo
     let loading = loadings.floor_mut(&start).map(|(_, loading)| loading);
     let Some(loading) = loading.filter(|loading| start < loading.end()) else {
         let flaw = Flaw::missing("extent lies in no block group");
-        return Err(flaw.at(Place::Extent(start)).report());
+        return Err(flaw.at(Site::Extent(start)).report());
     };
     if loading.seen_to <= start && end <= loading.end() {
         return loading.see(start, end, budget);
@@ -417,5 +417,5 @@ fn last_allocated(extents: &Tree, chunk: &Chunk, node_size: Bytes) -> Result<Zon
 /// Reports what contradicts itself in the block group at `start`.
 #[cold]
 fn broken(start: Logical, flaw: Flaw) -> Error {
-    flaw.at(Place::BlockGroup(start)).report()
+    flaw.at(Site::BlockGroup(start)).report()
 }

@@ -7,7 +7,7 @@
 use super::budget::{tell_unused, LONGEST};
 use super::load::extent;
 use crate::btree::Tree;
-use crate::disk::{Bug, Bytes, Flaw, Key, Logical, Place};
+use crate::disk::{Bug, Bytes, Flaw, Key, Logical, Site};
 use crate::space::free::changes::{Change, Changes};
 use crate::space::free::on_disk::Home;
 use crate::space::free::policy::FreeSpace;
@@ -301,7 +301,7 @@ fn all_without_extents(
         None => Ok(()),
         Some(addr) => {
             let flaw = Flaw::missing("extent overlaps another, or lies in two block groups");
-            Err(Unreadable::Group(flaw.at(Place::Extent(addr)).report()))
+            Err(Unreadable::Group(flaw.at(Site::Extent(addr)).report()))
         }
     }
 }

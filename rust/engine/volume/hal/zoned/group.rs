@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A block group's state, from those of its zones.
 
-use crate::disk::{Bytes, Flaw, Place, ZoneOffset};
+use crate::disk::{Bytes, Flaw, Site, ZoneOffset};
 use crate::volume::device::{Zone, ZoneCondition, ZoneKind};
 use crate::volume::{Chunk, GroupZones};
 use latch::prelude::*;
@@ -156,7 +156,7 @@ impl GroupLoad {
                 most.get(),
                 self.capacity.get(),
             );
-            return Err(flaw.at(Place::BlockGroup(chunk.logical)).report());
+            return Err(flaw.at(Site::BlockGroup(chunk.logical)).report());
         }
         Ok(GroupZones {
             alloc_offset: ZoneOffset::after(most),

@@ -18,7 +18,7 @@ mod states;
 
 use super::{Hal, SIZED};
 use crate::disk::{
-    BlockGroupFlags, Bug, Bytes, DevItem, DeviceId, Flaw, Logical, Physical, Place, Stripe,
+    BlockGroupFlags, Bug, Bytes, DevItem, DeviceId, Flaw, Logical, Physical, Site, Stripe,
     ZoneOffset, MAX_EXTENT_SIZE,
 };
 use crate::volume::allocate::Holes;
@@ -234,13 +234,13 @@ impl Hal for Zoned {
             if !aligned || places.contains(number, 1) || zones.number(number).is_none() {
                 let (at, size) = (stripe.at.get(), zone_size.get().get());
                 let flaw = Flaw::new("stripe is not one zone for chunks", at, size);
-                return Err(flaw.at(Place::Chunk(chunk.logical)).report());
+                return Err(flaw.at(Site::Chunk(chunk.logical)).report());
             }
             // Such a device has its superblocks in the places that one without zones has them in.
             if self.geometry.is_none() && covers_superblock(number, 1, zone_size) {
                 let (at, size) = (stripe.at.get(), zone_size.get().get());
                 let flaw = Flaw::new("zone of a chunk has a superblock copy", at, size);
-                return Err(flaw.at(Place::Chunk(chunk.logical)).report());
+                return Err(flaw.at(Site::Chunk(chunk.logical)).report());
             }
             zones.claim(stripe.at);
         }

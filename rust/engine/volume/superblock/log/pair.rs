@@ -2,7 +2,7 @@
 //! The two zones of a log: how far they are written, and which of them the log goes on in.
 
 use super::{Durability, LOG_ZONES};
-use crate::disk::{Bytes, Flaw, Physical, Place, SUPERBLOCK_SIZE};
+use crate::disk::{Bytes, Flaw, Physical, Site, SUPERBLOCK_SIZE};
 use crate::volume::device::{Device, Zone, ZoneAction, ZoneCondition, ZoneKind};
 use latch::prelude::*;
 
@@ -98,7 +98,7 @@ impl Pair {
                 Ok(ZoneNumber::First)
             }
             _ => {
-                let at = Place::Superblock(first.0.start);
+                let at = Site::Superblock(first.0.start);
                 let flaw = Flaw::new("both zones of a superblock log are in use", 2, 1);
                 Err(flaw.at(at).report())
             }

@@ -9,7 +9,7 @@ use crate::old_caches::{
 };
 use engine::btree::Tree;
 use engine::disk::{CompatRo, Key, Kind, Leaf, Logical, ObjectId};
-use engine::txn::{Access, FreeSpace, Handle, Options, Units};
+use engine::txn::{Access, Handle, Options, TreeTrust, Units};
 use harness::device::{Fate, Image, Recorder};
 use harness::mount::{devices, Layers};
 use harness::random::Random;
@@ -367,7 +367,7 @@ fn caches_beside_a_tree_are_dropped() {
 fn a_doubted_tree_is_made_anew() {
     let image = tools::mkfs(256 * MIB, &["-m", "single", "-O", "^block-group-tree"]);
     let mut options = Options::new(Access::ReadWrite);
-    options.free_space = FreeSpace::Doubted;
+    options.free_space = TreeTrust::Doubted;
     let log = Capture::new();
     let mounted = mount_with(image.clone(), options.clone()).unwrap();
     assert!(
@@ -391,7 +391,7 @@ fn no_tree_is_doubted_beside_a_block_group_tree() {
     let image = tools::mkfs(256 * MIB, &["-O", "block-group-tree"]);
     for access in [Access::ReadOnly, Access::ReadWrite] {
         let mut options = Options::new(access);
-        options.free_space = FreeSpace::Doubted;
+        options.free_space = TreeTrust::Doubted;
         let log = Capture::new();
         let mounted = mount_with(image.clone(), options);
         assert_eq!(mounted.err(), Some(EINVAL), "{access:?}");

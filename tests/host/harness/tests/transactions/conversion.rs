@@ -8,7 +8,7 @@ use crate::mounted::{mount, mount_with, unmount};
 use crate::old_caches::with_caches;
 use engine::disk::raw::RawSuperblock;
 use engine::disk::CompatRo;
-use engine::txn::{Access, FreeSpace, Keep, Options};
+use engine::txn::{Access, Keep, Options, TreeTrust};
 use engine::volume::Writes;
 use harness::device::zones::ZoneLayout;
 use harness::device::Image;
@@ -36,7 +36,7 @@ pub(crate) fn options(keep: Keep) -> Options {
 /// The options of a mount that believes no free space tree.
 pub(crate) fn doubting(keep: Keep) -> Options {
     let mut options = options(keep);
-    options.free_space = FreeSpace::Doubted;
+    options.free_space = TreeTrust::Doubted;
     options
 }
 

@@ -5,7 +5,7 @@ use crate::contradictions::{first_of, insert, remove, rewritten};
 use crate::conversion::{has_no_tree, has_tree, MIB, OLD_FORMAT, WITH_TREE};
 use crate::mounted::{mount_with, unmount};
 use engine::disk::{CompatRo, Key, Kind, ObjectId};
-use engine::txn::{Access, FreeSpace, Keep, Options};
+use engine::txn::{Access, Keep, Options, TreeTrust};
 use engine::volume::Writes;
 use harness::device::Image;
 use harness::mount::{devices, Layers};
@@ -53,7 +53,7 @@ fn a_root_item_of_another_free_space_tree() {
         let image = with_root_at(Some(offset), flags);
         let mut options = Options::new(Access::ReadWrite);
         options.keep = keep;
-        options.free_space = FreeSpace::Doubted;
+        options.free_space = TreeTrust::Doubted;
         let log = Capture::new();
         let mounted = mount_with(image.clone(), options);
         assert_eq!(mounted.err(), Some(EUCLEAN), "{offset} {flags} {keep:?}");
@@ -79,7 +79,7 @@ fn a_free_space_tree_that_is_not_there() {
         };
         let mut options = Options::new(Access::ReadWrite);
         options.keep = keep;
-        options.free_space = FreeSpace::Doubted;
+        options.free_space = TreeTrust::Doubted;
         is_right(&unmount(mount_with(image.clone(), options).unwrap()));
         let devices = devices(vec![image]).unwrap();
         let options = Options::new(Access::ReadWrite);

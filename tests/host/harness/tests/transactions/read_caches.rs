@@ -10,7 +10,7 @@ use engine::disk::{
     Bytes, CacheHeader, ExtentState, FileExtent, FileExtent::Regular, FileType, Generation,
     InodeFlags, InodeItem, Key, Kind, Logical, ObjectId,
 };
-use engine::txn::{Access, FreeSpace, Options};
+use engine::txn::{Access, Options, TreeTrust};
 use engine::volume::Writes;
 use harness::device::Image;
 use harness::mount::{devices, free_ranges, Layers};
@@ -98,7 +98,7 @@ fn nothing_is_believed_beside_another_generation() {
         assert_eq!(found(&image).0, right, "{other}");
     }
     let mut options = Options::new(Access::ReadWrite);
-    options.free_space = FreeSpace::Doubted;
+    options.free_space = TreeTrust::Doubted;
     assert_eq!(free_of(&image, options).0, right);
 }
 
@@ -128,7 +128,7 @@ fn why_none_is_looked_at_is_said() {
 
     // Who asked for it need not be told, and who keeps none neither.
     let mut doubting = read_write();
-    doubting.free_space = FreeSpace::Doubted;
+    doubting.free_space = TreeTrust::Doubted;
     assert_eq!(said_of_all(&stale, doubting), Vec::<String>::new());
     assert_eq!(said_of_all(&stale, dropping()), Vec::<String>::new());
     let mut none = image.clone();
