@@ -87,6 +87,17 @@ pub struct Expected {
     pub first_key: Option<Key>,
 }
 
+impl Expected {
+    /// What is known of the block at `addr` once it agreed.
+    pub fn info(&self, addr: Logical) -> BlockInfo {
+        BlockInfo {
+            addr,
+            level: self.level,
+            generation: self.generation,
+        }
+    }
+}
+
 /// What the header of every block says of the file system it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -132,8 +143,9 @@ pub trait Store: Send + Sync {
     /// the tree compares it with `expected` when it has it locked.
     fn read(&self, addr: Logical, expected: &Expected) -> Result<BlockRef>;
 
-    /// The block at `addr` if it is in the cache. Waits for nobody.
-    fn cached(&self, addr: Logical) -> Option<BlockRef>;
+    /// The block at `addr`, checked as [`Self::read`] does, if it is in memory. Waits for nobody: if it is not, reading it
+    /// may have begun, so that who asks again gets on.
+    fn try_read(&self, addr: Logical, expected: &Expected) -> Option<BlockRef>;
 
     /// Starts reading `addr` without waiting. A hint.
     fn read_ahead(&self, addr: Logical, expected: &Expected);

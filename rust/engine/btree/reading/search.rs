@@ -105,9 +105,10 @@ impl Tree {
         let block = match reach {
             Reach::Device => self.child_block(child, level)?,
             Reach::Cache => {
-                let cached = self.store().cached(child.addr).ok_or(EAGAIN)?;
-                cached.meta().expect(child.addr, level, child.generation)?;
-                cached
+                let expected = self.expected(child, level);
+                let block = self.store().try_read(child.addr, &expected).ok_or(EAGAIN)?;
+                block.meta().expect(child.addr, level, child.generation)?;
+                block
             }
         };
         let guard = self.lock_reading(&block, level, reach)?;

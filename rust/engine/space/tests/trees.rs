@@ -48,7 +48,7 @@ impl Store for Memory {
         self.0.lock().unwrap().get(&addr.get()).cloned().ok_or(EIO)
     }
 
-    fn cached(&self, addr: Logical) -> Option<BlockRef> {
+    fn try_read(&self, addr: Logical, _expected: &Expected) -> Option<BlockRef> {
         self.0.lock().unwrap().get(&addr.get()).cloned()
     }
 

@@ -195,8 +195,10 @@ impl Store for MetadataCache {
         }
     }
 
-    fn cached(&self, addr: Logical) -> Option<BlockRef> {
-        self.shared.index.get(addr)
+    fn try_read(&self, addr: Logical, expected: &Expected) -> Option<BlockRef> {
+        let known = self.shared.index.get(addr);
+        // Whoever may wait reads the block and meets the error.
+        known.or_else(|| self.shared.try_read(&self.pages, addr, expected).ok()?)
     }
 
     fn read_ahead(&self, addr: Logical, _expected: &Expected) {

@@ -3,9 +3,9 @@
 //! Blocks from the devices.
 
 use super::{addresses, Common};
-use crate::linux::metadata_pages::{Missing, Pages};
+use crate::linux::metadata_pages::{BlockFolio, Missing, Pages};
 use crate::linux::{FolioBytes, WriteKind};
-use engine::btree::{BlockInfo, BlockRef, Expected};
+use engine::btree::{BlockRef, Expected};
 use engine::disk::{check_block, Bytes, Corrupt, Flaw, Logical};
 use engine::volume::{DeviceAddress, Mapping, Writes, NO_COPY, NO_DEVICE};
 use latch::prelude::*;
@@ -41,13 +41,33 @@ impl Common {
                 read.inspect_err(|error| pages.inode().super_block().report_metadata(*error))?;
                 folio.mark_uptodate();
             }
-            let info = BlockInfo {
-                addr,
-                level: expected.level,
-                generation: expected.generation,
-            };
-            return self.publish(info, bytes);
+            return self.publish(expected.info(addr), bytes);
         }
+    }
+
+    /// The block, if it was read ahead and nobody has it locked; else that is begun, where it takes no wait.
+    pub(super) fn try_read(
+        &self,
+        pages: &Pages,
+        addr: Logical,
+        expected: &Expected,
+    ) -> Result<Option<BlockRef>> {
+        let _nofs = NofsScope::enter();
+        self.check_place(addr)?;
+        let folio = pages.folio(addr, Missing::TryCreate)?;
+        if let Some(block) = self.index.get(addr) {
+            return Ok(Some(block));
+        }
+        if !folio.is_uptodate() {
+            return self.start_reading(folio, addr).map(|()| None);
+        }
+        let bytes = folio.bytes().filter(|bytes| {
+            // Another copy may be good. To read that is for those who may wait.
+            check_block(bytes.as_slice(), &self.context(addr, Some(expected))).is_ok()
+        });
+        bytes
+            .map(|bytes| self.publish(expected.info(addr), bytes))
+            .transpose()
     }
 
     /// Reads copy after copy until one passes `check`; those before it are repaired.
@@ -111,9 +131,14 @@ impl Common {
         let _nofs = NofsScope::enter();
         self.check_place(addr)?;
         let folio = pages.folio(addr, Missing::TryCreate)?;
-        if folio.is_uptodate() {
-            return Ok(());
+        match folio.is_uptodate() {
+            true => Ok(()),
+            false => self.start_reading(folio, addr),
         }
+    }
+
+    /// Starts reading the first copy of a block into its folio.
+    fn start_reading(&self, folio: BlockFolio, addr: Logical) -> Result {
         let mapping = self.map(addr)?;
         let place = mapping.copies().first().ok_or(NO_COPY)?;
         let device = self.devices.get(place.devid).ok_or(NO_DEVICE)?;

@@ -244,12 +244,7 @@ impl<B: Backing> Store for HostStore<B> {
         }
         self.submit_all();
         let bytes = self.read_good_copy(addr, expected)?;
-        let info = BlockInfo {
-            addr,
-            level: expected.level,
-            generation: expected.generation,
-        };
-        let block = Self::new_block(info, bytes)?;
+        let block = Self::new_block(expected.info(addr), bytes)?;
         let mut state = self.state();
         state.counters.reads += 1;
         // Another task may have been faster.
@@ -266,7 +261,7 @@ impl<B: Backing> Store for HostStore<B> {
             .clone())
     }
 
-    fn cached(&self, addr: Logical) -> Option<BlockRef> {
+    fn try_read(&self, addr: Logical, _expected: &Expected) -> Option<BlockRef> {
         let state = self.state();
         state
             .blocks

@@ -46,8 +46,8 @@ impl Store for Hooked {
         self.store.read(addr, expected)
     }
 
-    fn cached(&self, addr: Logical) -> Option<BlockRef> {
-        self.store.cached(addr)
+    fn try_read(&self, addr: Logical, expected: &Expected) -> Option<BlockRef> {
+        self.store.try_read(addr, expected)
     }
 
     fn read_ahead(&self, addr: Logical, expected: &Expected) {
