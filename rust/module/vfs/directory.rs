@@ -168,6 +168,9 @@ impl Directory for Rbtrfs {
             now: &changing,
         });
         changing.show();
+        if let Some(replaced) = replaced {
+            mount.replaced().forget(replaced);
+        }
         renamed?;
         mount.throttle();
         Ok(())
@@ -197,6 +200,7 @@ fn change_names(
     let changing = Changing([(dir, dir_node), (inode, this)]);
     let changed = change(names, &dir_node.inode, &this.inode, &changing);
     changing.show();
+    mount.replaced().forget(inode);
     changed?;
     mount.throttle();
     Ok(())
