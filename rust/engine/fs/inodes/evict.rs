@@ -62,6 +62,11 @@ impl Inodes<'_> {
             .inspect_err(|_| inode.subvolume().note_left(inode.number()))
     }
 
+    /// Leaves an inode without names that nobody has open to [`Self::clean_left`]; nothing is written.
+    pub fn leave(&self, inode: &Inode) {
+        inode.subvolume().note_left(inode.number());
+    }
+
     /// Tries once more to remove what was left of inodes that nobody has open, in all subvolumes in use, as long as `go_on`
     /// says so; of the others they are orphans, which are cleaned when these are used again. It waits for nobody to give
     /// space back. An error: some are left still, and one of them for this reason.

@@ -161,4 +161,8 @@ pub(crate) trait FileSystem: Send + Sync + Sized + 'static {
     /// An inode without names leaves memory and is to be deleted; its pages are gone already. The file system cannot be
     /// frozen meanwhile.
     fn evict(inode: &Inode);
+
+    /// An inode without names leaves memory while the file system is frozen, or about to be: it is to be deleted later.
+    /// Nothing is written.
+    fn leave(inode: &Inode);
 }

@@ -67,13 +67,13 @@ unsafe extern "C" fn evict_inode<T: FileSystem>(inode: *mut b::inode) {
     // SAFETY: The VFS lends an inode of ours, which nobody else has, for this call.
     let inode = unsafe { DyingInode::new(Inode::borrow(inode)) };
     inode.truncate();
-    // Only then is anything written: no other waits for a file system that is frozen.
     if inode.nlink() == 0 {
         let _nofs = NofsScope::enter();
-        // The VFS orders this behind all that its callers have.
-        let unfrozen = inode.super_block().wait_unfrozen();
-        T::evict(&inode);
-        drop(unfrozen);
+        match inode.super_block().hold_unfrozen() {
+            Some(_unfrozen) => T::evict(&inode),
+            // Whoever freezes may be the one that drops the last reference.
+            None => T::leave(&inode),
+        }
     }
     inode.clear();
 }

@@ -234,4 +234,10 @@ impl FileSystem for Mount {
             ),
         }
     }
+
+    fn leave(inode: &Inode) {
+        if let (Ok(mount), Ok(this)) = (mount(inode.super_block()), node(inode)) {
+            mount.fs.inodes().leave(&this.inode);
+        }
+    }
 }
