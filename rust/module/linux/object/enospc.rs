@@ -28,10 +28,23 @@ pub(in crate::linux) fn with_space<R>(
 /// Writes out all dirty data of the file system and waits for it. The caller holds nothing that writeback takes.
 pub(in crate::linux) fn write_out_all(sb: &SuperBlock) {
     if let Some(write_outs) = sb.write_outs() {
-        // An unmount under way has the lock, and leaves nothing to wait for.
-        write_outs.share(|| sb.try_hold(|held| held.write_out()));
+        write_outs.share(|| {
+            // As long as others read, sync(2) perhaps, and one waits behind them to mount the volume once more, it is not to
+            // be had. To wait for it would be too long: who freezes has it, and waits for stores to memory that ask for space
+            // here.
+            for _ in 0..HOLDS {
+                if sb.try_hold(|held| held.write_out()).is_ok() {
+                    return;
+                }
+                // SAFETY: Nothing that must not sleep is under way, by the callers' promise.
+                unsafe { b::schedule_timeout_uninterruptible(TURN) };
+            }
+        });
     }
 }
+
+/// How often a super block is tried to be held, a turn apart: ten seconds.
+const HOLDS: u32 = 850;
 
 /// For how many jiffies a turn lasts.
 const TURN: c_long = 3;

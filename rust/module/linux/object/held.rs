@@ -9,6 +9,7 @@ use crate::linux::bindings as b;
 use core::ops::Deref;
 use core::ptr::addr_of_mut;
 use kernel::types::NotThreadSafe;
+use latch::prelude::*;
 
 /// A super block whose `s_umount` this task holds, for reading or for writing: nobody else mounts, remounts, freezes, thaws
 /// or unmounts it.
@@ -50,18 +51,20 @@ impl Deref for Held<'_> {
 }
 
 impl SuperBlock {
-    /// Calls `work` with `s_umount` held for reading; does nothing where somebody is about to remount, freeze or unmount it.
-    pub(in crate::linux) fn try_hold(&self, work: impl FnOnce(Held<'_>)) {
+    /// Calls `work` with `s_umount` held for reading; `EAGAIN` where somebody has it to mount, remount, freeze or unmount, or waits
+    /// for that behind others that read.
+    pub(in crate::linux) fn try_hold(&self, work: impl FnOnce(Held<'_>)) -> Result {
         let at = self.as_ptr();
         // SAFETY: The super block is alive, and with it the lock.
         let lock = unsafe { addr_of_mut!((*at).s_umount) };
         // SAFETY: As above.
         if unsafe { b::down_read_trylock(lock) } == 0 {
-            return;
+            return Err(EAGAIN);
         }
         // SAFETY: It was taken, and is let go after the call.
         work(unsafe { Held::new(self) });
         // SAFETY: It was taken above.
         unsafe { b::up_read(lock) };
+        Ok(())
     }
 }

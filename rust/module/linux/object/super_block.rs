@@ -182,7 +182,7 @@ impl SuperBlock {
     /// freeze or unmount it. To freeze one that is read-only holds nobody off ([`Self::hold_unfrozen`]), and so this asks
     /// for `s_umount`. No lock may be held.
     pub(crate) fn while_unfrozen(&self, work: impl FnOnce()) {
-        self.try_hold(|held| {
+        let _ = self.try_hold(|held| {
             // SAFETY: What the lock guards is read under it.
             if u32::from(unsafe { (*held.as_ptr()).s_writers.frozen }) == b::SB_UNFROZEN {
                 work();
