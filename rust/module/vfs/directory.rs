@@ -26,7 +26,14 @@ impl Directory for Rbtrfs {
         let sb = dir.super_block();
         match mount.fs().names().lookup(&this.inode, name)? {
             None => Ok(None),
-            Some(Target::Inode(number, _)) => mount.inode(sb, &this.subvolume, number).map(Some),
+            Some(Target::Inode(number, _)) => match mount.inode(sb, &this.subvolume, number) {
+                // The name leads nowhere, as old drivers may have left it. It is a handle that goes stale, not a name.
+                Err(error) if error == ESTALE => {
+                    pr_warn!("inode {}: a name leads to no inode\n", dir.number());
+                    Ok(None)
+                }
+                found => found.map(Some),
+            },
             Some(Target::Subvolume(id)) => {
                 let subvolume = mount.fs().subvolumes().get(id)?;
                 mount.top_of(sb, subvolume).map(Some)

@@ -192,9 +192,7 @@ impl Files {
 
     /// Takes `file` out, unless somebody waits for it.
     fn forget(&mut self, file: &Inode) -> Option<ARef<Inode>> {
-        let is_it = |kept: &Kept| {
-            core::ptr::eq(&*kept.file, file) && kept.stage != Stage::Awaited
-        };
+        let is_it = |kept: &Kept| core::ptr::eq(&*kept.file, file) && kept.stage != Stage::Awaited;
         let at = self.kept.iter().position(is_it)?;
         self.take(at)
     }

@@ -104,15 +104,15 @@ impl Names<'_> {
         let Some(Target::Subvolume(id)) = entries::find(tree, dir.number(), name)? else {
             return Err(ENOENT);
         };
-        let index = entries::index_of(tree, dir.number(), name)?.ok_or_else(|| {
-            let place = Site::Inode(dir.subvolume().id(), dir.number());
-            let flaw = Flaw::missing("directory has no index for a name");
-            flaw.at(place).report()
-        })?;
+        // Old drivers lost some.
+        let index = entries::index_of(tree, dir.number(), name)?;
         let handle = self.fs.start_freeing(dir.subvolume(), unlink_units())?;
         let target = disk::Target::Subvolume(id);
         entries::remove_item(tree, &handle, dir.number(), name, target)?;
-        let removed = entries::remove_index(tree, &handle, dir.number(), index, name)
+        let removed = index
+            .map_or(Ok(()), |index| {
+                entries::remove_index(tree, &handle, dir.number(), index, name)
+            })
             .and_then(|()| dir.change_names(&handle, |size| entries::shrunk(size, name), &now));
         or_abort(&handle, removed)
     }
