@@ -9,7 +9,9 @@ use crate::btree::{Allocate, Sought, Writer};
 use crate::disk::{
     Bytes, Compression, FileExtent, FileOffset, Flaw, InlineExtent, Key, RegularExtent,
 };
+use crate::fs::filesystem::or_abort;
 use crate::fs::{items, Inode};
+use crate::txn::Handle;
 use core::ops::Range;
 use latch::prelude::*;
 
@@ -94,47 +96,76 @@ pub(super) fn drop_items(
 }
 
 /// Takes what lies behind `size` (whole sectors, or all of it) out of the file, last items first, at most `limit` of
-/// them. [`Dropped::reached`] is where the file's items end now, `size` if that is all. The extents lock is held; an
-/// error leaves things half done.
+/// them. [`Dropped::reached`] is where the file's items end now, `size` if that is all. The extents lock is held.
+///
+/// An item that cannot be read ends the batch; it is an error where nothing was changed before it. An error behind the first
+/// change gives the transaction up.
 pub(in crate::fs) fn drop_tail(
     inode: &Inode,
-    txn: &dyn Allocate,
+    handle: &Handle,
     size: FileOffset,
     sector: Bytes,
     limit: usize,
 ) -> Result<Dropped> {
-    let mut writer = Writer::new(inode.subvolume().tree(), txn);
-    let last = inode.extent_key(LAST);
+    let mut writer = Writer::new(inode.subvolume().tree(), handle);
     let kept = round_up(size, sector);
-    let (mut bytes, mut reached) = (Bytes::ZERO, LAST);
+    let mut dropped = Dropped {
+        bytes: Bytes::ZERO,
+        reached: LAST,
+    };
     for _ in 0..limit {
-        if writer.seek_floor(&last)? == Sought::Missing {
-            return Ok(Dropped {
-                bytes,
-                reached: size,
-            });
+        let last = match seek_last(&mut writer, inode) {
+            Ok(Some(last)) => last,
+            Ok(None) => {
+                dropped.reached = size;
+                break;
+            }
+            Err(error) if dropped.reached == LAST => return Err(error),
+            // The next batch begins with it.
+            Err(_) => break,
+        };
+        if last.start < kept {
+            let cut = cut_last(&mut writer, inode, last.key, size..kept);
+            dropped.bytes = dropped.bytes.saturating_add(or_abort(handle, cut)?);
+            dropped.reached = size;
+            break;
         }
-        let (key, item) = items::here(&mut writer)?;
-        if !is_extent_of(&key, inode) {
-            return Ok(Dropped {
-                bytes,
-                reached: size,
-            });
-        }
-        let extent = parse(inode, &key, item)?;
-        let (start, end) = (start_of(&key), end_of(inode, &key, &extent)?);
-        if start < kept {
-            bytes = bytes.saturating_add(cut_last(&mut writer, inode, key, size..kept)?);
-            return Ok(Dropped {
-                bytes,
-                reached: size,
-            });
-        }
-        bytes = bytes.saturating_add(counted(&extent, end.saturating_since(start)));
-        reached = start;
-        cut(&mut writer, inode, key, start..end)?;
+        dropped.bytes = dropped.bytes.saturating_add(last.counted);
+        dropped.reached = last.start;
+        or_abort(
+            handle,
+            cut(&mut writer, inode, last.key, last.start..last.end),
+        )?;
     }
-    Ok(Dropped { bytes, reached })
+    Ok(dropped)
+}
+
+/// A file's last item.
+struct Last {
+    key: Key,
+    start: FileOffset,
+    end: FileOffset,
+    /// The bytes of it that count as the file's (`nbytes`).
+    counted: Bytes,
+}
+
+/// Moves `writer` to the file's last item, if it has one.
+fn seek_last(writer: &mut Writer<'_>, inode: &Inode) -> Result<Option<Last>> {
+    if writer.seek_floor(&inode.extent_key(LAST))? == Sought::Missing {
+        return Ok(None);
+    }
+    let (key, item) = items::here(writer)?;
+    if !is_extent_of(&key, inode) {
+        return Ok(None);
+    }
+    let extent = parse(inode, &key, item)?;
+    let (start, end) = (start_of(&key), end_of(inode, &key, &extent)?);
+    Ok(Some(Last {
+        key,
+        start,
+        end,
+        counted: counted(&extent, end.saturating_since(start)),
+    }))
 }
 
 /// Cuts the item that the writer stands at and that begins before the file's new end. `ends` are the new size and that

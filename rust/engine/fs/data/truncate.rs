@@ -147,7 +147,7 @@ impl<'a> FileSpace<'a> {
         now: &dyn Now,
     ) -> Result<Batch> {
         let _extents = inode.lock_extents()?;
-        or_abort(&handle, self.shrink_some(&handle, inode, new_size, now))
+        self.shrink_some(&handle, inode, new_size, now)
     }
 
     /// `EOPNOTSUPP` where the new end is within bytes that are packed in the tree.
@@ -170,7 +170,7 @@ impl<'a> FileSpace<'a> {
         }
     }
 
-    /// Removes one batch.
+    /// Removes one batch. Where the file's end cannot be read nothing is changed.
     fn shrink_some(
         &self,
         handle: &Handle,
@@ -181,13 +181,14 @@ impl<'a> FileSpace<'a> {
         let (sector, end) = (self.fs.sector_size(), FileOffset::after(new_size));
         let dropped = cut::drop_tail(inode, handle, end, sector, BATCH)?;
         let done = dropped.reached <= end;
-        inode.change(handle, |attributes| {
+        let changed = inode.change(handle, |attributes| {
             attributes.nbytes = attributes.nbytes.saturating_sub(dropped.bytes);
             attributes.size = attributes.size.min(dropped.reached.max(end).before());
             if done {
                 attributes.touch_contents(now.of(inode));
             }
-        })?;
+        });
+        or_abort(handle, changed)?;
         Ok(match done {
             true => Batch::Last,
             false => Batch::More,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Removing inodes that have no name, now or after a crash.
 
-use crate::disk::{FileOffset, Kind, ObjectId};
-use crate::fs::data::cut;
+use crate::disk::{FileOffset, Key, Kind, ObjectId};
+use crate::fs::data::cut::{self, Dropped};
 use crate::fs::filesystem::or_abort;
 use crate::fs::items::orphans;
 use crate::fs::subvolume::Left;
@@ -101,23 +101,30 @@ impl Inodes<'_> {
                 started => (started?, BATCH.items),
             };
             let _extents = inode.lock_extents()?;
-            if or_abort(&handle, self.evict_some(&handle, inode, items))? == Rest::Nothing {
+            if self.evict_some(&handle, inode, items)? == Rest::Nothing {
                 return Ok(());
             }
         }
     }
 
-    /// Removes one batch of an inode.
+    /// Removes one batch of an inode, of what can be read: an error that is met before the first change has no other
+    /// consequence. An error behind it gives the transaction up.
     fn evict_some(&self, handle: &Handle, inode: &Inode, items: usize) -> Result<Rest> {
         let dropped = cut::drop_tail(inode, handle, START, self.fs.sector_size(), items)?;
-        if dropped.reached == START && remove_rest(handle, inode, items)? == Rest::Nothing {
-            return Ok(Rest::Nothing);
-        }
-        inode.change(handle, |attributes| {
-            attributes.nbytes = attributes.nbytes.saturating_sub(dropped.bytes);
-            attributes.size = attributes.size.min(dropped.reached.before());
-        })?;
-        Ok(Rest::Some)
+        let rest = match dropped.reached == START {
+            true => rest_of(inode),
+            false => Ok(Rest::Some),
+        };
+        let removed = match rest {
+            Ok(Rest::Some) if dropped.reached == START => remove_rest(handle, inode, items),
+            // What was dropped is whole without the rest.
+            rest => rest.or(Ok(Rest::Some)),
+        };
+        let done = removed.and_then(|left| match left {
+            Rest::Nothing => remove_item(handle, inode).map(|()| left),
+            Rest::Some => note_dropped(handle, inode, &dropped).map(|()| left),
+        });
+        rest.and(or_abort(handle, done))
     }
 
     /// Finishes what a crash cut: removes inodes without names, and notes of those that have some. It does its work once,
@@ -183,20 +190,44 @@ impl Inodes<'_> {
     }
 }
 
-/// Removes what is left of an inode without data, the inode item and the orphan item last.
+fn note_dropped(handle: &Handle, inode: &Inode, dropped: &Dropped) -> Result {
+    inode.change(handle, |attributes| {
+        attributes.nbytes = attributes.nbytes.saturating_sub(dropped.bytes);
+        attributes.size = attributes.size.min(dropped.reached.before());
+    })
+}
+
+/// Whether the trees have more of an inode without data than its item. That is looked for from the end: behind it would be
+/// others' leaves, which need not be readable.
+fn rest_of(inode: &Inode) -> Result<Rest> {
+    let last = inode
+        .subvolume()
+        .tree()
+        .floor(&last_key(inode), |key, _| key)?;
+    match last > Some(inode.key()) {
+        true => Ok(Rest::Some),
+        false => Ok(Rest::Nothing),
+    }
+}
+
+/// Removes a batch of what an inode without data has beside its item.
 fn remove_rest(handle: &Handle, inode: &Inode, items: usize) -> Result<Rest> {
     let tree = inode.subvolume().tree();
     let first = inode.key_of(Kind::new(Kind::INODE_ITEM.get().saturating_add(1)), 0);
-    let last = inode.key_of(Kind::new(u8::MAX), u64::MAX);
-    // Most have none, and to look costs less than to lock for writing.
-    let next = tree.ceiling(&first, |key, _| key)?;
-    if next.is_some_and(|key| key <= last) {
-        let removed = tree.remove_range(handle, &first, &last, items)?;
-        if removed == items {
-            return Ok(Rest::Some);
-        }
+    match tree.remove_range(handle, &first, &last_key(inode), items)? {
+        removed if removed == items => Ok(Rest::Some),
+        _ => Ok(Rest::Nothing),
     }
+}
+
+/// Removes the item of an inode that has nothing else, and the orphan item.
+fn remove_item(handle: &Handle, inode: &Inode) -> Result {
+    let tree = inode.subvolume().tree();
     tree.remove(handle, &inode.key())?;
-    orphans::remove(tree, handle, inode.number())?;
-    Ok(Rest::Nothing)
+    orphans::remove(tree, handle, inode.number())
+}
+
+/// No key of the inode is behind this one.
+fn last_key(inode: &Inode) -> Key {
+    inode.key_of(Kind::new(u8::MAX), u64::MAX)
 }

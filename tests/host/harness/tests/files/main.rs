@@ -23,5 +23,6 @@ mod subvolume_names;
 mod subvolumes;
 mod tasks;
 mod times;
+mod unreadable;
 mod unwritten;
 mod zones_given_back;
