@@ -65,7 +65,7 @@ const MOST_WAITING: usize = 1 << 14;
 
 /// When devices are told of a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
+enum Due {
     /// What is free in the group of the range is known.
     Now,
     /// The range's group is to be read, after another.
@@ -143,10 +143,10 @@ impl Trims {
             let Some((start, end)) = next else { break };
             let _asking = self.reader.asking();
             match self.turn_of(start, &mut read, lost)? {
-                Turn::Now => drop(self.trim(start, end, &|| Ok(()))?),
+                Due::Now => drop(self.trim(start, end, &|| Ok(()))?),
                 // A hint: without memory it is forgotten.
-                Turn::Later => drop(later.push((start, end), GFP_KERNEL)),
-                Turn::Never => {}
+                Due::Later => drop(later.push((start, end), GFP_KERNEL)),
+                Due::Never => {}
             }
         }
         self.put_off(later);
@@ -160,21 +160,21 @@ impl Trims {
         start: Logical,
         read: &mut Option<Arc<Group>>,
         lost: Lost<'_>,
-    ) -> Result<Turn> {
+    ) -> Result<Due> {
         let group = self
             .groups
             .read()
             .holding(start, start.saturating_add(Bytes::new(1)))
             .cloned();
         Ok(match group {
-            None => Turn::Never,
-            Some(group) if !group.is_unread() => Turn::Now,
-            Some(_) if read.is_some() => Turn::Later,
-            Some(group) if !self.reader.has_memory_for(&group) => Turn::Never,
+            None => Due::Never,
+            Some(group) if !group.is_unread() => Due::Now,
+            Some(_) if read.is_some() => Due::Later,
+            Some(group) if !self.reader.has_memory_for(&group) => Due::Never,
             Some(group) => {
                 self.reader.read(&group).inspect_err(|error| lost(*error))?;
                 *read = Some(group);
-                Turn::Now
+                Due::Now
             }
         })
     }

@@ -40,7 +40,7 @@ const fn attempts(urgency: Urgency) -> u32 {
 const MOST_IN_VAIN: u32 = 100;
 
 /// What became of a promise that was asked for.
-enum Promise {
+enum Answer {
     /// The promise was given.
     Given(Reservation),
     /// The promise was refused.
@@ -48,7 +48,7 @@ enum Promise {
 }
 
 /// Promises bytes; has it read where they are free as long as that helps.
-fn promise(shared: &Shared, class: Class, bytes: Bytes, urgency: Urgency) -> Result<Promise> {
+fn promise(shared: &Shared, class: Class, bytes: Bytes, urgency: Urgency) -> Result<Answer> {
     if urgency != Urgency::Ordinary {
         // A promise that is never refused, or is drawn on the global reserve, is to be found as well.
         shared.read_free(Space::read_wanted)?;
@@ -63,8 +63,8 @@ fn promise(shared: &Shared, class: Class, bytes: Bytes, urgency: Urgency) -> Res
                     in_vain = in_vain.saturating_add(1);
                 }
             }
-            Err(shortage) => return Ok(Promise::Short(shortage)),
-            Ok(reservation) => return Ok(Promise::Given(reservation)),
+            Err(shortage) => return Ok(Answer::Short(shortage)),
+            Ok(reservation) => return Ok(Answer::Given(reservation)),
         }
     }
 }
@@ -177,9 +177,9 @@ pub(in crate::txn) fn reserve(
     for _ in 0..attempts(urgency) {
         let before = shared.chunks_made();
         let shortage = match promise(shared, class, bytes, urgency)? {
-            Promise::Given(reservation) => return Ok(reservation),
-            Promise::Short(Shortage::Others) => return Err(EBUSY),
-            Promise::Short(shortage) => shortage,
+            Answer::Given(reservation) => return Ok(reservation),
+            Answer::Short(Shortage::Others) => return Err(EBUSY),
+            Answer::Short(shortage) => shortage,
         };
         match tried.relieve(shared, class, shortage, before, urgency)? {
             Effect::Helped => {}
@@ -205,7 +205,7 @@ pub(in crate::txn) fn reserve_metadata(
 /// Promises bytes without drawing on the global reserve, if so many are free. If not, fills that: on zones nothing that is freed
 /// can be used at once.
 fn spare_global(shared: &Arc<Shared>, class: Class, bytes: Bytes) -> Result<Option<Reservation>> {
-    if let Promise::Given(reservation) = promise(shared, class, bytes, Urgency::Ordinary)? {
+    if let Answer::Given(reservation) = promise(shared, class, bytes, Urgency::Ordinary)? {
         return Ok(Some(reservation));
     }
     if reclaim(shared, Reclaim::Now)? == Outcome::Emptied {
@@ -236,8 +236,8 @@ pub(in crate::txn) fn reserve_now(
     loop {
         let before = shared.chunks_made();
         let shortage = match promise(shared, class, bytes, urgency)? {
-            Promise::Given(reservation) => return Ok(reservation),
-            Promise::Short(shortage) => shortage,
+            Answer::Given(reservation) => return Ok(reservation),
+            Answer::Short(shortage) => shortage,
         };
         if Remedy::MakeChunk.apply(shared, class, shortage, before)? == Effect::Nothing {
             return Err(ENOSPC);

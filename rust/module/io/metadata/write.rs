@@ -68,7 +68,7 @@ struct Batch {
 }
 
 /// What became of one block.
-enum Outcome {
+enum Batching {
     /// The block is in the batch.
     Taken,
     /// The block is left for later, or was clean.
@@ -139,18 +139,18 @@ impl Common {
         while let Some((folio, tail)) = rest.split_first() {
             let outcome = self.write_folio(pages, &mut guard, &mut batch, folio, mode);
             match outcome {
-                Ok(Outcome::Taken) => {
+                Ok(Batching::Taken) => {
                     *limit = limit.saturating_sub(pages_of(folio));
                     rest = tail;
                 }
-                Ok(Outcome::Left) => rest = tail,
-                Ok(Outcome::Drain(start, len)) => {
+                Ok(Batching::Left) => rest = tail,
+                Ok(Batching::Drain(start, len)) => {
                     self.submit(batch.take());
                     drop(guard);
                     pages.wait_keeping_errors(&addresses(start, len));
                     guard = self.take_turn(order)?;
                 }
-                Ok(Outcome::AwaitData(seen)) => {
+                Ok(Batching::AwaitData(seen)) => {
                     self.submit(batch.take());
                     drop(guard);
                     order.await_data(seen);
@@ -213,10 +213,10 @@ impl Common {
         batch: &mut Option<Batch>,
         folio: &ARef<Folio>,
         mode: WriteMode,
-    ) -> Result<Outcome> {
+    ) -> Result<Batching> {
         let addr = address_of(folio);
         let Some(block) = self.index.get(addr) else {
-            return Ok(Outcome::Left);
+            return Ok(Batching::Left);
         };
         let nesting = Nesting {
             tree: TreeKind::Other,
@@ -226,12 +226,12 @@ impl Common {
         let mut bytes = match mode {
             WriteMode::Background => match Latched::try_write(&block) {
                 Some(bytes) => bytes,
-                None => return Ok(Outcome::Left),
+                None => return Ok(Batching::Left),
             },
             WriteMode::Integrity | WriteMode::Commit => Latched::write(&block, nesting),
         };
         if !is_unsent(folio, &bytes) {
-            return Ok(Outcome::Left);
+            return Ok(Batching::Left);
         }
         loop {
             let token = match guard.admit(addr, self.node_size.into(), mode)? {
@@ -240,19 +240,19 @@ impl Common {
                     self.fill(pages, batch, at, token, mode)?;
                     continue;
                 }
-                Admission::Skip => return Ok(Outcome::Left),
+                Admission::Skip => return Ok(Batching::Left),
                 Admission::Hole => return Err(EAGAIN),
-                Admission::Drain { start, len } => return Ok(Outcome::Drain(start, len)),
-                Admission::AwaitData(seen) => return Ok(Outcome::AwaitData(seen)),
+                Admission::Drain { start, len } => return Ok(Batching::Drain(start, len)),
+                Admission::AwaitData(seen) => return Ok(Batching::AwaitData(seen)),
             };
             let open = self.batch_for(batch, addr, mode)?;
             seal(bytes.bytes_mut(), &self.context(addr, None)).map_err(Corrupt::report)?;
             let Some(folio) = start_writeback(folio) else {
-                return Ok(Outcome::Left);
+                return Ok(Batching::Left);
             };
             // Nothing fails from here on.
             open.push(folio, token.submitting(), self.node_size.into());
-            return Ok(Outcome::Taken);
+            return Ok(Batching::Taken);
         }
     }
 

@@ -100,9 +100,9 @@ pub(super) unsafe extern "C" fn get_tree<T: FileSystem>(fc: *mut b::fs_context) 
         let checked = T::check_root(unsafe { Inode::borrow((*root).d_inode) }, &asked);
         // Last: a mount that is refused for another reason changes nothing.
         let ready = checked.and_then(|()| match turn {
-            Turn::First => Ok(()),
+            MountOrder::First => Ok(()),
             // SAFETY: The super block has a root.
-            Turn::Further => unsafe { make_writable::<T>(&sb, &asked) },
+            MountOrder::Further => unsafe { make_writable::<T>(&sb, &asked) },
         });
         if let Err(error) = ready {
             // SAFETY: The reference is given up, before the super block's.
@@ -118,7 +118,7 @@ pub(super) unsafe extern "C" fn get_tree<T: FileSystem>(fc: *mut b::fs_context) 
 
 /// Which mount of a super block this is.
 #[derive(Clone, Copy)]
-enum Turn {
+enum MountOrder {
     /// The mount has opened the volume as the context asks.
     First,
     /// The volume was open.
@@ -133,7 +133,7 @@ enum Turn {
 unsafe fn super_of<T: FileSystem>(
     fc: *mut b::fs_context,
     asked: &Asked<'_, T::Options>,
-) -> Result<(Locked, Turn)> {
+) -> Result<(Locked, MountOrder)> {
     let mut dev = 0;
     // SAFETY: The context is this task's alone; its source is null or a string of its own.
     unsafe {
@@ -149,7 +149,7 @@ unsafe fn super_of<T: FileSystem>(
     let sb = Locked(sb);
     // SAFETY: Who has the lock may ask whether it has a root.
     if unsafe { !(*sb.0).s_root.is_null() } {
-        return Ok((sb, Turn::Further));
+        return Ok((sb, MountOrder::Further));
     }
     // SAFETY: Without a root it is new, and whoever has its lock fills it. The context is as above.
     unsafe {
@@ -158,7 +158,7 @@ unsafe fn super_of<T: FileSystem>(
         fill_super::<T>(sb.0, asked)?;
         (*sb.0).s_flags |= b::SB_ACTIVE as c_ulong;
     }
-    Ok((sb, Turn::First))
+    Ok((sb, MountOrder::First))
 }
 
 /// Makes the super block of an earlier mount writable, if it is not and this one asks for it.
