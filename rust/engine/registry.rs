@@ -42,7 +42,7 @@ pub struct Registered<K: Ord + Copy + Unpin, V: Unpin> {
 }
 
 impl<K: Ord + Copy + Unpin, V: Unpin> Registry<K, V> {
-    /// Without values. `rank` is that of its lock. A value stays without users as long as `may_go` says no.
+    /// A registry without values. `rank` is that of its lock. A value stays without users as long as `may_go` says no.
     pub fn new(rank: Rank, may_go: fn(&V) -> bool) -> Result<Self> {
         let table = Table {
             entries: Mutex::new(OrdMap::new(), rank)?,

@@ -36,7 +36,7 @@ impl BlockGroupFlags {
 /// A chunk (C: `struct btrfs_chunk`). Its address is the key's offset.
 #[derive(Clone, Copy)]
 pub struct ChunkItem<'a> {
-    /// Bytes in the logical space. Not zero.
+    /// Bytes in the logical space; they are not zero.
     pub len: Bytes,
     /// What it holds and how.
     pub flags: BlockGroupFlags,
@@ -78,7 +78,7 @@ impl From<&Stripe> for RawStripe {
     }
 }
 
-/// A chunk to be written. Not for RAID10, whose sub-stripes are two.
+/// A chunk to be written, of any profile but RAID10, whose sub-stripes are two.
 #[derive(Clone, Copy, Debug)]
 pub struct NewChunk<'a> {
     /// Bytes in the logical space.

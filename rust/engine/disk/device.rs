@@ -83,7 +83,7 @@ impl DevItem {
 pub struct DevExtent {
     /// The first byte on the device.
     pub start: Physical,
-    /// Bytes. Not zero.
+    /// How many bytes it has; they are not zero.
     pub len: Bytes,
     /// The chunk's address.
     pub chunk: Logical,

@@ -10,7 +10,7 @@ use super::{ExtentFlags, Generation, InlineRefs, Key, Kind};
 /// An extent (C: `struct btrfs_extent_item`), of an EXTENT_ITEM or METADATA_ITEM.
 #[derive(Clone, Copy)]
 pub struct ExtentItem<'a> {
-    /// All references, inline or with keys of their own. Not zero.
+    /// How many references there are, inline or with keys of their own; it is not zero.
     pub refs: u64,
     /// The transaction that allocated it.
     pub generation: Generation,

@@ -17,7 +17,7 @@ pub struct FileRef {
     pub inode: ObjectId,
     /// File position minus position in the extent; wraps below zero.
     pub offset: u64,
-    /// How many file extents like this. Not zero.
+    /// How many file extents are like this; they are not zero.
     pub count: u32,
 }
 

@@ -71,7 +71,7 @@ flags! {
     IMMUTABLE = 6;
     /// Can only grow.
     APPEND = 7;
-    /// Not for dump(8).
+    /// The inode is not for dump(8).
     NODUMP = 8;
     /// The access time is not kept.
     NOATIME = 9;
@@ -156,7 +156,7 @@ pub enum FileType {
     Socket = 6,
     /// A symbolic link.
     Symlink = 7,
-    /// Not a file: an extended attribute.
+    /// The entry is no file but an extended attribute.
     Xattr = 8,
 }
 

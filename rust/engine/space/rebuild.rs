@@ -29,7 +29,7 @@ impl Space {
         self.writeout.begin_tree(tree)
     }
 
-    /// No tree has what is free from now on. Else as [`Self::begin_tree`].
+    /// No tree has what is free from now on. All else is as with [`Self::begin_tree`].
     pub fn leave_tree(&self) -> Result {
         self.writeout.leave_tree()
     }

@@ -479,7 +479,7 @@ impl Space {
 
     /// Tells that a data extent has reached the device, where the device says it is: the last one of a group gives
     /// its zones' active resources back. Called once for each extent that was not released, before its reference is
-    /// added. Without effect on regular devices.
+    /// added. This has no effect on regular devices.
     pub fn data_written(&self, extent: DataExtent) -> Result {
         self.data_zones.written(extent)
     }

@@ -104,7 +104,7 @@ pub struct Mapping {
 }
 
 impl Mapping {
-    /// Where each copy is. Reads take any, writes go to all. Never empty.
+    /// Where each copy is. Reads take any, writes go to all. There is at least one.
     pub fn copies(&self) -> &[DeviceAddress] {
         self.copies.get(..self.count).unwrap_or(&[])
     }

@@ -38,7 +38,7 @@ pub struct Zone {
     pub len: Bytes,
     /// What it can hold: at most `len`.
     pub capacity: Bytes,
-    /// Where the next write goes. Without meaning for conventional and full zones.
+    /// Where the next write goes. It has no meaning for conventional and full zones.
     pub write_pointer: Physical,
     /// Conventional or sequential.
     pub kind: ZoneKind,

@@ -51,7 +51,7 @@ enum State {
 }
 
 impl Committer {
-    /// Without a thread yet.
+    /// A committer without a thread yet.
     pub(super) fn new() -> Result<Self> {
         Ok(Self(Mutex::new(State::Absent, Rank::Committer)?))
     }

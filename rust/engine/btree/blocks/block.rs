@@ -13,7 +13,7 @@ pub trait BlockBytes: Send + Sync {
     fn bytes_mut(&mut self) -> &mut [u8];
 }
 
-/// What is known of a block without its latch. Never changes: a block that is copied becomes another one.
+/// What is known of a block without its latch. It never changes: a block that is copied becomes another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockInfo {
     /// The block's address.

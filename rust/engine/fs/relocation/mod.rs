@@ -53,7 +53,7 @@ pub enum Relocated {
 enum Walk {
     /// To its end.
     Done,
-    /// Not as far: time ran out.
+    /// The walk ended before that: time ran out.
     Interrupted,
     /// To an extent that stays where it is.
     Stopped(Logical),

@@ -76,7 +76,7 @@ impl GroupIndex {
         self.unused.remove(&start);
     }
 
-    /// What a group offers from now on. Without effect when it is not a member.
+    /// What a group offers from now on. This has no effect when it is not a member.
     pub(in crate::space) fn set(&mut self, start: Logical, offered: Offered) -> Result {
         let Ok(slot) = self.slot_of(start) else {
             return Ok(());

@@ -158,7 +158,7 @@ pub(crate) trait FileData: Sized + Send + Sync + 'static {
     /// Reads and checks `bytes` at `pos`, whole blocks.
     fn read_now(&self, pos: FileOffset, bytes: &mut [u8]) -> Result;
 
-    /// The allowance of the task that writes: it has the inode locked. Never held across another call.
+    /// The allowance of the task that writes: it has the inode locked. It is never held across another call.
     fn writer(&self) -> &Mutex<Self::Allowance>;
     /// Makes `allowance` large enough for the blocks of `range`, block aligned, that are not delayed; tells how far that goes.
     /// No folio is locked. `ENOSPC` comes from here and from nowhere later. `EBUSY`: others have what there is for writing in

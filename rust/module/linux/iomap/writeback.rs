@@ -235,7 +235,7 @@ pub(super) unsafe extern "C" fn writeback_range<T: FileData>(
     until.saturating_since(pos).get() as isize
 }
 
-/// Never fails: iomap would drop what it has in hand. The error is told when all is done.
+/// This never fails: iomap would drop what it has in hand. The error is told when all is done.
 pub(super) unsafe extern "C" fn writeback_submit<T: FileData>(
     context: *mut bindings::iomap_writepage_ctx,
     error: ffi::c_int,

@@ -25,7 +25,7 @@ pub(crate) mod flags {
     pub(crate) const IMMUTABLE: u32 = b::FS_IMMUTABLE_FL;
     /// Data is only appended to it.
     pub(crate) const APPEND: u32 = b::FS_APPEND_FL;
-    /// Not for dump(8).
+    /// The inode is not for dump(8).
     pub(crate) const NODUMP: u32 = b::FS_NODUMP_FL;
     /// Reading leaves the time of access alone.
     pub(crate) const NOATIME: u32 = b::FS_NOATIME_FL;

@@ -28,9 +28,9 @@ const FLAGS: InodeFlags = InodeFlags::NOCOMPRESS
 /// Whether free space caches are kept right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keeping {
-    /// Not by this mount, whatever a remount asks for.
+    /// This mount keeps none, whatever a remount asks for.
     Never,
-    /// Not now: what changes is not made void, so none may be believed.
+    /// None is kept now: what changes is not made void, so none may be believed.
     NotNow,
     /// Caches are kept: each is void or right.
     Now,

@@ -102,7 +102,7 @@ impl Fixups {
         &self.put_offs
     }
 
-    /// Puts a folio down at its place. Without one it is given back: [`Self::open`] makes one.
+    /// Puts a folio down at its place. If it has none, it is given back: [`Self::open`] makes one.
     pub(super) fn put(&self, pos: FileOffset, folio: ARef<Folio>) -> Option<ARef<Folio>> {
         let mut waiting = self.waiting.lock();
         match waiting.places.get_mut(&pos) {
