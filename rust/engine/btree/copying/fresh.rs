@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! New blocks: an address, a place in the cache, a header; given back as long as nothing points at them.
 
-use crate::btree::blocks::lock::{kind, nesting, Writing};
+use crate::btree::blocks::lock::{kind, nesting, Held, Writing};
 use crate::btree::tree::Tree;
 use crate::btree::{Allocate, BlockInfo, BlockRef, Holder, Identity, Store};
 use crate::disk::edit::{self, count};
@@ -184,12 +184,10 @@ impl Tree {
 
     /// Frees the only block of the tree, in which there is nothing. Nobody uses it any more, or finds it.
     pub fn drop_empty(&self, txn: &dyn Allocate) -> Result {
-        let (block, level) = self.root();
-        let root = Latched::write(&block, nesting(self.kind(), level, Side::Path));
-        if level > 0 || count(root.bytes()) > 0 {
-            return Err(NOT_EMPTY.report());
+        match self.lock_root(0) {
+            Held::Write(root) if count(root.bytes()) == 0 => self.discard(txn, &root),
+            Held::Write(_) | Held::Read(_) => Err(NOT_EMPTY.report()),
         }
-        self.discard(txn, &root)
     }
 
     /// Takes a new, empty block of this tree.
