@@ -15,6 +15,8 @@ pub enum DeviceKind {
     Regular,
     /// Any block can be written at any time, and the file system has another format than mkfs makes unasked.
     RegularOtherFormat,
+    /// Any block can be written at any time, and free space is kept in caches (v1), which takes groups of more than 100 MiB.
+    RegularWithCaches,
     /// Sequential zones, all of which may be active.
     Sequential,
     /// Small sequential zones, few of which may be active.
@@ -23,12 +25,14 @@ pub enum DeviceKind {
     PartlyConventional,
 }
 
+/// Options of mkfs for a volume without a free space tree.
+const OLD_FORMAT: &[&str] = &["-O", "^free-space-tree,^block-group-tree"];
 /// Options of mkfs.
 const FORMATS: [&[&str]; 6] = [
     &["-n", "4096", "-m", "single"],
     &["-n", "65536", "--csum", "xxhash"],
     &["-O", "^no-holes,^block-group-tree"],
-    &["-O", "^free-space-tree,^block-group-tree"],
+    OLD_FORMAT,
     &["-O", "^skinny-metadata,^extref", "--csum", "blake2"],
     &["--csum", "sha256", "-d", "DUP"],
 ];
@@ -39,9 +43,10 @@ const CONVENTIONAL: [u64; 2] = [2, 6];
 
 impl DeviceKind {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Regular,
         Self::RegularOtherFormat,
+        Self::RegularWithCaches,
         Self::Sequential,
         Self::FewActive,
         Self::PartlyConventional,
@@ -52,6 +57,7 @@ impl DeviceKind {
         match self {
             Self::Regular => "regular",
             Self::RegularOtherFormat => "regular-other-format",
+            Self::RegularWithCaches => "regular-with-caches",
             Self::Sequential => "sequential",
             Self::FewActive => "few-active",
             Self::PartlyConventional => "partly-conventional",
@@ -66,7 +72,7 @@ impl DeviceKind {
     /// How many variants of it there are.
     pub const fn variants(self) -> u64 {
         match self {
-            Self::Regular | Self::Sequential => 1,
+            Self::Regular | Self::RegularWithCaches | Self::Sequential => 1,
             Self::RegularOtherFormat => FORMATS.len() as u64,
             Self::FewActive => ACTIVE.len() as u64,
             Self::PartlyConventional => CONVENTIONAL.len() as u64,
@@ -88,6 +94,7 @@ impl DeviceKind {
         match self {
             Self::Regular => tools::mkfs(512 << 20, &[]),
             Self::RegularOtherFormat => tools::mkfs(256 << 20, FORMATS[variant]),
+            Self::RegularWithCaches => tools::mkfs(2048 << 20, OLD_FORMAT),
             Self::Sequential => tools::mkfs_zoned(24, &[], tools::zone_layout(16 << 20)),
             Self::FewActive => small_zones(0, ACTIVE[variant]),
             Self::PartlyConventional => small_zones(CONVENTIONAL[variant], 10),
@@ -97,7 +104,7 @@ impl DeviceKind {
     /// What of a profile goes on this kind.
     pub const fn profile(self, profile: Profile) -> Profile {
         match self {
-            Self::Regular | Self::RegularOtherFormat => profile,
+            Self::Regular | Self::RegularOtherFormat | Self::RegularWithCaches => profile,
             _ => profile.for_zones(),
         }
     }
