@@ -99,19 +99,17 @@ impl Transactions {
         caches::give_up(&self.shared)
     }
 
-    /// Whether free space caches can be kept: `EINVAL` where the mount began without. To be asked by whoever changes more than
-    /// that, before.
-    pub fn check_keeper(&self) -> Result {
-        match self.shared.space.keeping_caches() {
-            Keeping::Now | Keeping::NotNow => Ok(()),
-            Keeping::Never => Err(EINVAL),
-        }
+    /// Whether free space caches can be kept: not where the mount began without.
+    pub fn can_keep_caches(&self) -> bool {
+        self.shared.space.keeping_caches() != Keeping::Never
     }
 
-    /// Keeps free space caches (C, up to 7.0: `space_cache=v1`), new ones where it did not before. `EINVAL` as
-    /// [`Self::check_keeper`], and where those of before cannot be dropped. The caller holds no handle.
+    /// Keeps free space caches (C, up to 7.0: `space_cache=v1`), new ones where it did not before. `EINVAL` where they cannot be
+    /// ([`Self::can_keep_caches`]), and where those of before cannot be dropped. The caller holds no handle.
     pub fn take_up_caches(&self) -> Result {
-        self.check_keeper()?;
+        if !self.can_keep_caches() {
+            return Err(EINVAL);
+        }
         caches::drop_stale(&self.shared)?;
         match self.shared.space.keeping_caches() {
             Keeping::Now => Ok(()),

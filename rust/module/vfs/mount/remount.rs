@@ -23,14 +23,9 @@ impl Mount {
         let word = self.settings.lock().space_cache(asked.options.space_cache);
         let word = space_cache::of_remount(self.volume(), word, asked, before)?;
         // What is not listened to changes nothing.
-        let said = asked
-            .options
-            .space_cache
-            .filter(|_| word == asked.options.space_cache);
-        if let (Access::ReadWrite, Some(SpaceCacheWord::Old)) = (asked.access, said) {
-            // Before anything becomes writable.
-            self.transactions().check_keeper()?;
-        }
+        let is_heard = asked.options.space_cache.is_some() && word == asked.options.space_cache;
+        let word = self.instead(word, &asked.log);
+        let said = word.filter(|_| is_heard);
         match (before, asked.access) {
             (Access::ReadOnly, Access::ReadWrite) => {
                 self.go_on_writing(word, Belief::of(asked.options), &asked.log)?;
@@ -39,11 +34,30 @@ impl Mount {
             _ => {}
         }
         if asked.access == Access::ReadWrite {
-            keep_as_asked(self.transactions(), said)?;
+            let kept = keep_as_asked(self.transactions(), said);
+            kept.inspect_err(|_| {
+                if was_read_only {
+                    self.volume().pause_writing();
+                }
+            })?;
         }
         // Last, as it cannot fail: a remount that does leaves the options as they were.
         self.set_options(asked.options, word);
         Ok(())
+    }
+
+    /// What counts instead of a word for caches that this mount cannot take up, as it began without: none are kept, as C has it for that
+    /// word.
+    fn instead(&self, word: Option<SpaceCacheWord>, log: &MountLog<'_>) -> Option<SpaceCacheWord> {
+        match word {
+            Some(SpaceCacheWord::Old) if !self.transactions().can_keep_caches() => {
+                log.warn(fmt!(
+                    "a remount cannot take up space cache v1, falling back to no space cache"
+                ));
+                Some(SpaceCacheWord::None)
+            }
+            word => word,
+        }
     }
 
     /// A read-only super block is to become writable, by another mount of it.
@@ -96,6 +110,13 @@ impl Mount {
         let begun = self.transactions().begin_writing(space_cache::keep(word));
         self.committer.go_on();
         begun?;
+        let settled = self.settle_files(word);
+        // The super block stays as it is.
+        settled.inspect_err(|_| self.volume().pause_writing())
+    }
+
+    /// What is done when changes can be made, before the first one that is asked for.
+    fn settle_files(&self, word: Option<SpaceCacheWord>) -> Result {
         if word == Some(SpaceCacheWord::None) {
             self.transactions().give_up_caches()?;
         }
