@@ -5,7 +5,7 @@
 
 use super::root::Space;
 use crate::btree::{Allocate, Tree};
-use crate::disk::Logical;
+use crate::disk::{Bytes, Logical};
 use core::ops::ControlFlow;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -32,6 +32,11 @@ impl Space {
     /// No tree has what is free from now on. All else is as with [`Self::begin_tree`].
     pub fn leave_tree(&self) -> Result {
         self.writeout.leave_tree()
+    }
+
+    /// Bytes of the items of a free space tree that has as many as it can have.
+    pub fn largest_tree(&self) -> Bytes {
+        self.groups.largest_tree()
     }
 
     /// Whether a tree has what is free in all groups, and is kept right.

@@ -38,8 +38,8 @@ pub enum Roots {
 pub enum TreeTrust {
     /// The tree is believed.
     Believed,
-    /// Who writes from the mount on makes it anew; who does not believes it (C: `clear_cache`). `EINVAL` on a volume with
-    /// a block group tree, with which C requires a valid one in each superblock.
+    /// Who writes from the mount on makes it anew; who does not believes it (C: `clear_cache`). Where there is a block group tree, with
+    /// which C requires a valid one in each superblock, that is one transaction: `EFBIG` where it would be too large.
     Doubted,
 }
 

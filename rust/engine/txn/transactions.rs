@@ -2,7 +2,7 @@
 //! The mounted volume as the layers above see it.
 
 use super::free_space::caches;
-use super::free_space::rebuild::{self, Task};
+use super::free_space::rebuild::{self, Doubted, Task};
 use super::handles::handle::run_refs;
 use super::handles::shared::Shared;
 use super::handles::sharing::{sharing, Sharing};
@@ -82,13 +82,18 @@ impl Transactions {
     }
 
     /// Has the free space tree, if there is one, made anew by whoever writes next, or given up where it is not wanted (C: `clear_cache`). For
-    /// a volume that is not written now. `EINVAL` on one with a block group tree, with which C requires a valid one in each superblock.
+    /// a volume that is not written now. `EINVAL` where one that is not wanted is needed, by a block group tree.
     pub fn doubt_free_space(&self, keep: Keep) -> Result {
         let features = self.shared.volume.superblock().compat_ro;
-        if features.contains(CompatRo::FREE_SPACE_TREE) {
-            let doubted = rebuild::doubt(features, keep)?;
-            let set = |superblock: &mut Superblock| superblock.compat_ro = doubted;
-            self.shared.volume.superblocks().update(set);
+        if !features.contains(CompatRo::FREE_SPACE_TREE) {
+            return Ok(());
+        }
+        match rebuild::doubt(features, keep)? {
+            Doubted::InMemory => self.shared.doubts_tree.store(true, Ordering::Relaxed),
+            Doubted::InSuperblock(features) => {
+                let set = |superblock: &mut Superblock| superblock.compat_ro = features;
+                self.shared.volume.superblocks().update(set);
+            }
         }
         Ok(())
     }

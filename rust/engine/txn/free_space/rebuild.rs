@@ -3,7 +3,8 @@
 //! that is not wanted given up.
 //!
 //! It takes many transactions. The superblock says that the tree is not valid in the first, and that it is, or that there is none,
-//! in the last: when the power is cut in between, whoever mounts next makes the tree anew from the extent tree, as C does.
+//! in the last: when the power is cut in between, whoever mounts next makes the tree anew from the extent tree, as C does. Where no
+//! superblock may say that, as there is a block group tree, all is one transaction (`at_once`).
 
 use super::caches;
 use crate::btree::Tree;
@@ -19,6 +20,7 @@ use crate::txn::join::Joiner;
 use crate::txn::shortage;
 use crate::txn::{Keep, Units};
 use core::ops::ControlFlow;
+use core::sync::atomic::Ordering;
 use kernel::sync::Arc;
 use latch::prelude::*;
 
@@ -47,6 +49,8 @@ const SPARING: Pace = Pace {
 };
 /// Items that one step removes.
 const ITEMS: usize = 1024;
+/// What is not changed in one transaction: all of it stays in memory until that commits.
+const MOST_AT_ONCE: Bytes = Bytes::new(256 << 20);
 
 /// What is to be done with the free space tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,27 +61,31 @@ pub(in crate::txn) enum Task {
     Make,
     /// The tree is not valid.
     MakeAnew,
+    /// It is valid by the superblock, and must be so by each to come, but is not believed.
+    MakeAnewAtOnce,
     /// The tree is not believed, and not wanted.
     GiveUp,
 }
 
 impl Task {
-    /// What is to be done where this is wanted. `EINVAL` where a tree that is valid would have to go; `EUCLEAN` where what is to be done
+    /// What is to be done where this is wanted, and what [`doubt`] said is remembered no longer. `EINVAL` where a tree that is valid would have to go; `EUCLEAN` where what is to be done
     /// with is not the tree that the superblock tells of.
     pub(in crate::txn) fn of(shared: &Shared, keep: Keep) -> Result<Self> {
         let features = shared.volume.superblock().compat_ro;
         let has_tree = features.contains(CompatRo::FREE_SPACE_TREE);
         let is_stale = features.has_stale_free_space();
+        let is_doubted = shared.doubts_tree.swap(false, Ordering::Relaxed);
         let task = match keep {
             Keep::InTree if !has_tree => Self::Make,
             Keep::InCaches | Keep::Nowhere if is_stale => Self::GiveUp,
             Keep::InCaches | Keep::Nowhere if has_tree => return Err(cannot_go()),
             _ if is_stale => Self::MakeAnew,
+            _ if is_doubted => Self::MakeAnewAtOnce,
             _ => Self::Nothing,
         };
         match task {
             Self::Nothing => Ok(task),
-            Self::Make | Self::MakeAnew | Self::GiveUp => task.by_root_item(shared),
+            _ => task.by_root_item(shared),
         }
     }
 
@@ -108,17 +116,25 @@ impl Task {
         if self == Self::Nothing {
             return Ok(());
         }
-        if let (Self::Make, Some(start)) = (self, shared.space.first_given_up()) {
-            let what = "no free space tree can be made: block group contradicts itself";
-            return Err(Flaw::missing(what).at(Site::BlockGroup(start)).report());
-        }
         let mut next = Some(Logical::new(0));
         while let Some(from) = next {
             // With the runner locked the extent tree and what was noted of it stand still.
             let runner = shared.runner.lock();
             next = shared.space.derive_next(&runner.extents, from)?;
         }
-        Ok(())
+        // Behind that, which finds such groups.
+        match shared.space.first_given_up() {
+            Some(start) if self.needs_all_groups() => {
+                let what = "no free space tree can be made: block group contradicts itself";
+                Err(Flaw::missing(what).at(Site::BlockGroup(start)).report())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it is not begun where it cannot be told of a group where it is free.
+    fn needs_all_groups(self) -> bool {
+        matches!(self, Self::Make | Self::MakeAnewAtOnce)
     }
 
     /// Does it, and commits. `ENOSPC` where there is no space for the tree, which is gone again then, and nothing is to be committed.
@@ -135,6 +151,13 @@ impl Task {
                 let made = first(shared).and_then(|first| fill(shared, Some(first)));
                 made.or_else(|error| go_back(shared, error))
             }
+            Self::MakeAnewAtOnce => {
+                pr_info!("rebuilding free space tree\n");
+                at_once(shared).inspect_err(|error| {
+                    let errno = error.to_errno();
+                    pr_err!("failed to rebuild free space tree ({errno})\n");
+                })
+            }
             Self::GiveUp => {
                 pr_info!("disabling free space tree\n");
                 give_up(shared, USUAL).or_else(|error| match is_short(shared, error) {
@@ -146,21 +169,29 @@ impl Task {
     }
 }
 
-/// Has the free space tree taken for one that is not valid by whoever writes next; in memory alone, until the first commit.
-pub(in crate::txn) fn doubt(features: CompatRo, keep: Keep) -> Result<CompatRo> {
-    if features.contains(CompatRo::BLOCK_GROUP_TREE) {
-        // After a power cut before it is made anew C would not mount the volume at all.
-        match keep {
-            Keep::AsFound | Keep::InTree => pr_err!(
-                "clear_cache: cannot disable free space tree with block-group-tree feature\n"
-            ),
-            Keep::InCaches | Keep::Nowhere => {
-                pr_err!("cannot disable free-space-tree with block-group-tree feature\n");
-            }
+/// How whoever writes next is told that the free space tree is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::txn) enum Doubted {
+    /// These features say that it is not valid; in memory alone, until the first commit.
+    InSuperblock(CompatRo),
+    /// The superblock goes on to say that it is, and it is kept as it was until it is made anew: where there is a block group tree C
+    /// would not mount the volume after a power cut.
+    InMemory,
+}
+
+/// Has the free space tree made anew, or given up, by whoever writes next. `EINVAL` where one has to stay that is not wanted.
+pub(in crate::txn) fn doubt(features: CompatRo, keep: Keep) -> Result<Doubted> {
+    let is_needed = features.contains(CompatRo::BLOCK_GROUP_TREE);
+    match keep {
+        Keep::InCaches | Keep::Nowhere if is_needed => {
+            pr_err!("cannot disable free-space-tree with block-group-tree feature\n");
+            Err(EINVAL)
         }
-        return Err(EINVAL);
+        _ if is_needed => Ok(Doubted::InMemory),
+        _ => Ok(Doubted::InSuperblock(
+            features.without(CompatRo::FREE_SPACE_TREE_VALID),
+        )),
     }
-    Ok(features.without(CompatRo::FREE_SPACE_TREE_VALID))
 }
 
 /// A tree that is believed stays (C: `btrfs_check_options`).
@@ -180,6 +211,44 @@ fn first(shared: &Arc<Shared>) -> Result<Reservation> {
             });
         }
     })
+}
+
+/// Makes the tree anew in one transaction, whatever is in it: each superblock leads to the one of before or to the new one. Until then
+/// that of before is kept as it was, so others may commit. Nothing was changed where there is no space, or too much to be done.
+fn at_once(shared: &Arc<Shared>) -> Result {
+    let tree = shared.trees.required(ObjectId::FREE_SPACE_TREE)?;
+    let reservation = reserve_at_once(shared)?;
+    let handle = Handle::enter(shared, Joiner::Starter, reservation)?;
+    let made = fill_at_once(shared, &tree, &handle);
+    made.inspect_err(|error| handle.abort(*error))?;
+    handle.commit()
+}
+
+/// Reserves for a tree that is as large as it can be, and as much again: leaves that were split are half full.
+fn reserve_at_once(shared: &Arc<Shared>) -> Result<Reservation> {
+    let tree = shared.space.largest_tree().saturating_mul(2);
+    if tree > MOST_AT_ONCE {
+        pr_err!("clear_cache: too many block groups for one transaction, which a block group tree needs\n");
+        return Err(EFBIG);
+    }
+    shortage::make_wanted_chunk(shared)?;
+    let steps = USUAL.units.bytes(shared.store.node_size());
+    let bytes = tree.saturating_add(steps);
+    shortage::reserve(shared, Class::Metadata, bytes, USUAL.urgency)
+}
+
+fn fill_at_once(shared: &Shared, tree: &Arc<Tree>, handle: &Handle) -> Result {
+    {
+        let _chunks_stay = shared.leaving.lock();
+        shared.space.begin_tree(tree.clone())?;
+    }
+    while clear(tree, handle)?.is_continue() {
+        handle.go_on()?;
+    }
+    while rebuild_one(shared, handle)?.is_continue() {
+        handle.go_on()?;
+    }
+    Ok(())
 }
 
 /// Begins a tree, which is not valid.
@@ -232,8 +301,7 @@ fn fill(shared: &Arc<Shared>, first: Option<Reservation>) -> Result {
     in_steps(shared, USUAL, first, |handle| clear(&tree, handle))?;
     in_steps(shared, USUAL, None, |handle| {
         let _chunks_stay = shared.leaving.lock();
-        let runner = shared.runner.lock();
-        let step = shared.space.rebuild_free_space(handle, &runner.extents)?;
+        let step = rebuild_with_chunks(shared, handle)?;
         if step.is_break() {
             // In the same handle: a chunk that is made behind this is kept from the beginning.
             shared.volume.superblocks().update(|superblock| {
@@ -244,6 +312,18 @@ fn fill(shared: &Arc<Shared>, first: Option<Reservation>) -> Result {
         Ok(step)
     })?;
     shared.commits().commit()
+}
+
+/// Makes what the tree has of the next group; whether to go on.
+fn rebuild_one(shared: &Shared, handle: &Handle) -> Result<ControlFlow<()>> {
+    let _chunks_stay = shared.leaving.lock();
+    rebuild_with_chunks(shared, handle)
+}
+
+/// Does what [`rebuild_one`] does, with the lock that keeps chunks from coming and going.
+fn rebuild_with_chunks(shared: &Shared, handle: &Handle) -> Result<ControlFlow<()>> {
+    let runner = shared.runner.lock();
+    shared.space.rebuild_free_space(handle, &runner.extents)
 }
 
 /// There is no space for the tree. With a part of it no mount that writes would get further: there is none again.

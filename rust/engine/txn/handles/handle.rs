@@ -124,6 +124,14 @@ impl Handle {
         self.shared.abort(error);
     }
 
+    /// Between two of the steps of a handle that has many: does what others do when theirs ends, and has a chunk made before blocks run
+    /// short. No tree block lock may be held.
+    pub(in crate::txn) fn go_on(&self) -> Result {
+        self.context().make_wanted_chunk()?;
+        self.leave_to_committer();
+        self.shorten_queue()
+    }
+
     /// Runs delayed references, paid by the transaction, and gives back what those had set aside.
     pub(in crate::txn) fn run_refs(&self, limit: Limit) -> Result {
         let run = Context::new(
@@ -161,12 +169,11 @@ impl Handle {
         }
     }
 
-    fn shorten_queue(&self) {
+    fn shorten_queue(&self) -> Result {
         if self.transaction.queue.lock().len() < LONG_QUEUE {
-            return;
+            return Ok(());
         }
-        // An error has aborted the transaction, which the next call of anybody reports.
-        let _ = self.run_refs(Limit::Few(SOME_HEADS));
+        self.run_refs(Limit::Few(SOME_HEADS))
     }
 }
 
@@ -197,7 +204,8 @@ pub(in crate::txn) fn enter_now(
 impl Drop for Handle {
     fn drop(&mut self) {
         self.leave_to_committer();
-        self.shorten_queue();
+        // An error has aborted the transaction, which the next call of anybody reports.
+        let _ = self.shorten_queue();
         self.shared.leave(self.joiner);
     }
 }

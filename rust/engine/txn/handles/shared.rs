@@ -12,7 +12,7 @@ use crate::txn::roots::OpenTrees;
 use crate::txn::transaction::Transaction;
 use crate::txn::{Clock, Keep, Roots, Witness};
 use crate::volume::{Volume, Writes};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Condvar, Mutex};
@@ -38,6 +38,8 @@ pub(in crate::txn) struct Shared {
     /// What it was opened with.
     pub(in crate::txn) roots: Roots,
     pub(in crate::txn) keep: Keep,
+    /// A free space tree that is valid by the superblock is to be made anew before the first write.
+    pub(in crate::txn) doubts_tree: AtomicBool,
     pub(in crate::txn) witness: Option<Arc<dyn Witness>>,
 }
 

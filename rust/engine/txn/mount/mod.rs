@@ -12,7 +12,7 @@ use crate::disk::{
 };
 use crate::space::{self, Caches, Extents, Space};
 use crate::txn::counters::Costs;
-use crate::txn::free_space::rebuild;
+use crate::txn::free_space::rebuild::{self, Doubted};
 use crate::txn::handles::leaving::Leaving;
 use crate::txn::handles::shared::Shared;
 use crate::txn::join::Joining;
@@ -21,7 +21,7 @@ use crate::txn::roots::OpenTrees;
 use crate::txn::{Access, Keep, LogTree, Options, Roots, TreeTrust};
 use crate::volume::{Chunk, Volume, Writes};
 use core::ops::ControlFlow;
-use core::sync::atomic::AtomicU64;
+use core::sync::atomic::{AtomicBool, AtomicU64};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Condvar, Mutex, Rank};
@@ -43,7 +43,7 @@ pub(in crate::txn) fn open(
     options: Options,
 ) -> Result<Arc<Shared>> {
     choose_writes(&volume, &options)?;
-    check_free_space(&volume, &options)?;
+    let doubts_tree = check_free_space(&volume, &options)?;
     let trees = open_trees(&volume, &store, &options)?;
     set_zone_size(&volume, &trees)?;
     if volume.writes().is_possible() {
@@ -78,6 +78,7 @@ pub(in crate::txn) fn open(
         groups_emptied: AtomicU64::new(0),
         roots: options.roots,
         keep: options.keep,
+        doubts_tree: AtomicBool::new(doubts_tree),
         witness: options.witness,
     };
     if shared.volume.writes() == Writes::Now {
@@ -262,20 +263,22 @@ fn block_group_tree(volume: &Volume, trees: &OpenTrees, extents: &Arc<Tree>) -> 
     }
 }
 
-/// A free space tree that is believed stays. Of one that is not, who writes from the mount on takes no notice.
-fn check_free_space(volume: &Volume, options: &Options) -> Result {
+/// A free space tree that is believed stays. Of one that is not, who writes from the mount on takes no notice; whether it has to be told
+/// so otherwise than by the superblock.
+fn check_free_space(volume: &Volume, options: &Options) -> Result<bool> {
     let features = volume.superblock().compat_ro;
     let stays = matches!(options.keep, Keep::AsFound | Keep::InTree);
     match options.free_space {
-        TreeTrust::Believed if stays || !features.contains(CompatRo::FREE_SPACE_TREE) => Ok(()),
+        TreeTrust::Believed if stays || !features.contains(CompatRo::FREE_SPACE_TREE) => Ok(false),
         TreeTrust::Believed => Err(rebuild::cannot_go()),
         TreeTrust::Doubted => {
+            let is_written = volume.writes() == Writes::Now;
             let doubted = rebuild::doubt(features, options.keep)?;
-            if volume.writes() == Writes::Now {
-                let set = |superblock: &mut Superblock| superblock.compat_ro = doubted;
+            if let (true, Doubted::InSuperblock(features)) = (is_written, doubted) {
+                let set = |superblock: &mut Superblock| superblock.compat_ro = features;
                 volume.superblocks().update(set);
             }
-            Ok(())
+            Ok(is_written && doubted == Doubted::InMemory)
         }
     }
 }

@@ -24,7 +24,7 @@ impl Mount {
         let word = space_cache::of_remount(self.volume(), word, asked, before)?;
         // What is not listened to changes nothing.
         let is_heard = asked.options.space_cache.is_some() && word == asked.options.space_cache;
-        let word = self.instead(word, &asked.log);
+        let word = instead(self.transactions(), word, &asked.log);
         let said = word.filter(|_| is_heard);
         match (before, asked.access) {
             (Access::ReadOnly, Access::ReadWrite) => {
@@ -44,20 +44,6 @@ impl Mount {
         // Last, as it cannot fail: a remount that does leaves the options as they were.
         self.set_options(asked.options, word);
         Ok(())
-    }
-
-    /// What counts instead of a word for caches that this mount cannot take up, as it began without: none are kept, as C has it for that
-    /// word.
-    fn instead(&self, word: Option<SpaceCacheWord>, log: &MountLog<'_>) -> Option<SpaceCacheWord> {
-        match word {
-            Some(SpaceCacheWord::Old) if !self.transactions().can_keep_caches() => {
-                log.warn(fmt!(
-                    "a remount cannot take up space cache v1, falling back to no space cache"
-                ));
-                Some(SpaceCacheWord::None)
-            }
-            word => word,
-        }
     }
 
     /// A read-only super block is to become writable, by another mount of it.
@@ -110,15 +96,10 @@ impl Mount {
         let begun = self.transactions().begin_writing(space_cache::keep(word));
         self.committer.go_on();
         begun?;
-        let settled = self.settle_files(word);
-        // The super block stays as it is.
-        settled.inspect_err(|_| self.volume().pause_writing())
-    }
-
-    /// What is done when changes can be made, before the first one that is asked for.
-    fn settle_files(&self, word: Option<SpaceCacheWord>) -> Result {
         if word == Some(SpaceCacheWord::None) {
-            self.transactions().give_up_caches()?;
+            let given_up = self.transactions().give_up_caches();
+            // The super block stays as it is.
+            given_up.inspect_err(|_| self.volume().pause_writing())?;
         }
         self.clean_all_orphans();
         if self.has_failed() {
@@ -156,6 +137,24 @@ impl Mount {
             .store(settings.commit_interval, Ordering::Relaxed);
         self.fs.set_options(&settings.of_files());
         self.transactions().space().set_discard(settings.discard);
+    }
+}
+
+/// What counts instead of a word for caches that this mount cannot take up, as it began without: none are kept, as C has it for that
+/// word.
+fn instead(
+    transactions: &Transactions,
+    word: Option<SpaceCacheWord>,
+    log: &MountLog<'_>,
+) -> Option<SpaceCacheWord> {
+    match word {
+        Some(SpaceCacheWord::Old) if !transactions.can_keep_caches() => {
+            log.warn(fmt!(
+                "a remount cannot take up space cache v1, falling back to no space cache"
+            ));
+            Some(SpaceCacheWord::None)
+        }
+        word => word,
     }
 }
 

@@ -237,17 +237,32 @@ impl FreeSpaceTree {
 
     /// More ranges than this take more space as extents than as bitmaps.
     fn bitmap_threshold(&self, recorded: &Recorded) -> u64 {
-        let covered = self.bitmap_range();
-        let bitmaps = recorded.len().round_up(covered).count(covered);
-        let bytes =
-            bitmaps.saturating_mul(HEAD_BYTES.saturating_add(FREE_SPACE_BITMAP_SIZE as u64));
-        bytes.checked_div(HEAD_BYTES).unwrap_or(0)
+        let bytes = bitmaps_bytes(recorded.len(), self.sector_size);
+        bytes.get().checked_div(HEAD_BYTES).unwrap_or(0)
     }
 
     /// Bytes that a bitmap covers, at most.
     fn bitmap_range(&self) -> Bytes {
-        self.sector_size.saturating_mul(BITMAP_BITS)
+        bitmap_range(self.sector_size)
     }
+}
+
+/// Bytes that a bitmap covers, at most.
+fn bitmap_range(sector_size: Bytes) -> Bytes {
+    sector_size.saturating_mul(BITMAP_BITS)
+}
+
+/// Bytes that the bitmaps of a group of `len` bytes take in leaves.
+fn bitmaps_bytes(len: Bytes, sector_size: Bytes) -> Bytes {
+    let covered = bitmap_range(sector_size);
+    let bitmaps = len.round_up(covered).count(covered);
+    Bytes::new(HEAD_BYTES.saturating_add(FREE_SPACE_BITMAP_SIZE as u64)).saturating_mul(bitmaps)
+}
+
+/// Bytes that the items of a group of `len` bytes take in leaves, at most: beyond that extents become bitmaps.
+pub(in crate::space) fn most_bytes(len: Bytes, sector_size: Bytes) -> Bytes {
+    let info = HEAD_BYTES.saturating_add(FreeSpaceInfo::SIZE as u64);
+    bitmaps_bytes(len, sector_size).saturating_add(Bytes::new(info))
 }
 
 /// Items removed in one call.

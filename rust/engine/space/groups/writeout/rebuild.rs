@@ -12,6 +12,7 @@ use crate::disk::{Bytes, Key, Logical};
 use crate::space::free::changes::{Change, Changes};
 use crate::space::free::on_disk::{Kept, OnDisk};
 use crate::space::free::policy::FreeSpace;
+use crate::space::free::tree::most_bytes;
 use crate::space::groups::block_groups::BlockGroups;
 use crate::space::groups::loading::load::extent;
 use core::ops::ControlFlow;
@@ -27,6 +28,16 @@ impl BlockGroups {
             matches!(body.free_space, FreeSpace::GivenUp)
         });
         given_up.map(|group| group.start())
+    }
+
+    /// Does what [`crate::space::Space::largest_tree`] says.
+    pub(in crate::space) fn largest_tree(&self) -> Bytes {
+        let sector_size = self.volume.format().sector_size.into();
+        let groups = self.read();
+        groups.iter().fold(Bytes::ZERO, |sum, group| {
+            let len = group.end().saturating_since(group.start());
+            sum.saturating_add(most_bytes(len, sector_size))
+        })
     }
 
     /// Begins to keep on disk what is free in the next group of which nothing is kept; whether to go on. Those that are made

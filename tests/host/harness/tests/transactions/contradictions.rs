@@ -499,19 +499,20 @@ fn a_subvolume_without_references() {
 const FREE_BY_EXTENTS: &[&str] = &["-O", "^free-space-tree,^block-group-tree"];
 
 /// More is used of a group than has extents, by a sector.
-fn with_wrong_use(flags: BlockGroupFlags) -> Image {
-    rewritten(
-        tools::mkfs(256 * MIB, FREE_BY_EXTENTS),
-        |mounted, handle| {
-            let (tree, key, bytes) = group_of(mounted, flags);
-            let mut item = BlockGroupItem::parse(&key, &bytes).unwrap();
-            item.used = item.used.saturating_add(Bytes::new(4096));
-            let mut bytes = vec![0; BlockGroupItem::SIZE];
-            item.write_to(&mut bytes).unwrap();
-            let tree = mounted.txns.required_tree(tree).unwrap();
-            tree.replace(handle, &key, &bytes).unwrap();
-        },
-    )
+pub(crate) fn with_wrong_use(flags: BlockGroupFlags) -> Image {
+    with_wrong_use_in(FREE_BY_EXTENTS, flags)
+}
+
+pub(crate) fn with_wrong_use_in(format: &[&str], flags: BlockGroupFlags) -> Image {
+    rewritten(tools::mkfs(256 * MIB, format), |mounted, handle| {
+        let (tree, key, bytes) = group_of(mounted, flags);
+        let mut item = BlockGroupItem::parse(&key, &bytes).unwrap();
+        item.used = item.used.saturating_add(Bytes::new(4096));
+        let mut bytes = vec![0; BlockGroupItem::SIZE];
+        item.write_to(&mut bytes).unwrap();
+        let tree = mounted.txns.required_tree(tree).unwrap();
+        tree.replace(handle, &key, &bytes).unwrap();
+    })
 }
 
 /// Where new data go.

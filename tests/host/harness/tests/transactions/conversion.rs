@@ -7,8 +7,8 @@ use crate::kept_caches::are_right;
 use crate::mounted::{mount, mount_with, unmount};
 use crate::old_caches::with_caches;
 use engine::disk::raw::RawSuperblock;
-use engine::disk::CompatRo;
-use engine::txn::{Access, Keep, Options, TreeTrust};
+use engine::disk::{BlockGroupFlags, CompatRo, Key, Kind, Logical, ObjectId};
+use engine::txn::{Access, Keep, Options, TreeTrust, Units};
 use engine::volume::Writes;
 use harness::device::zones::ZoneLayout;
 use harness::device::Image;
@@ -25,6 +25,7 @@ pub(crate) const MIB: u64 = 1 << 20;
 pub(crate) const OLD_FORMAT: &[&str] =
     &["-O", "^free-space-tree,^block-group-tree", "-m", "single"];
 pub(crate) const WITH_TREE: &[&str] = &["-O", "^block-group-tree", "-m", "single"];
+pub(crate) const WITH_BOTH: &[&str] = &["-O", "block-group-tree", "-m", "single"];
 const OF_TREE: u64 = CompatRo::FREE_SPACE_TREE.get() | CompatRo::FREE_SPACE_TREE_VALID.get();
 
 pub(crate) fn options(keep: Keep) -> Options {
@@ -62,7 +63,7 @@ pub(crate) fn without_word(mut image: Image) -> Image {
 
 /// The log has such a line.
 #[track_caller]
-fn tells(log: &Capture, line: &str) {
+pub(crate) fn tells(log: &Capture, line: &str) {
     assert!(log.contains(line), "{:?}", log.lines());
 }
 
@@ -89,6 +90,39 @@ pub(crate) fn has_tree(image: &Image) {
     tools::check(image).unwrap();
 }
 
+/// The tree lacks some of what it should have of groups of data, says something else of the rest, and is valid.
+pub(crate) fn made_wrong(image: Image) -> Image {
+    let mounted = mount(image).unwrap();
+    let tree = mounted
+        .txns
+        .required_tree(ObjectId::FREE_SPACE_TREE)
+        .unwrap();
+    let mut keys = Vec::new();
+    let scanned = tree.scan(Key::MIN..=Key::MAX, |key, _| {
+        keys.push(key);
+        Ok(core::ops::ControlFlow::Continue(()))
+    });
+    scanned.unwrap();
+    let handle = mounted.txns.start(Units::inserts(20)).unwrap();
+    // Those of metadata are changed by the commit, which would find out.
+    let is_of_data = |key: &&Key| {
+        let chunk = mounted.volume.chunk(Logical::new(key.objectid.get()));
+        chunk.unwrap().flags.contains(BlockGroupFlags::DATA)
+    };
+    let mut wrong = 0;
+    for key in keys.iter().filter(is_of_data) {
+        match key.kind {
+            Kind::FREE_SPACE_BITMAP => tree.update(&handle, key, |bits| bits.fill(0x5a)).unwrap(),
+            Kind::FREE_SPACE_EXTENT => tree.remove(&handle, key).unwrap(),
+            _ => continue,
+        }
+        wrong += 1;
+    }
+    assert!(wrong > 0);
+    handle.commit().unwrap();
+    mounted.device().image()
+}
+
 /// There is no tree, nothing of one, and all is well.
 pub(crate) fn has_no_tree(image: &Image) {
     assert_eq!(features(image), 0);
@@ -97,7 +131,7 @@ pub(crate) fn has_no_tree(image: &Image) {
 }
 
 /// All of `kept` is there; every second goes, and something else comes.
-fn goes_on(mounted: Layers, kept: &[File]) -> Image {
+pub(crate) fn goes_on(mounted: Layers, kept: &[File]) -> Image {
     let files = Files::new(&mounted.txns);
     assert!(kept.iter().all(|file| files.has(file)));
     let gone = kept.iter().step_by(2);
@@ -108,7 +142,7 @@ fn goes_on(mounted: Layers, kept: &[File]) -> Image {
 }
 
 /// The next mount has nothing to do, and finds free what this one does.
-fn stays(image: &Image) {
+pub(crate) fn stays(image: &Image) {
     let log = Capture::new();
     let mounted = mount(image.clone()).unwrap();
     let found = free_ranges(mounted.txns.space());
@@ -264,7 +298,7 @@ fn a_tree_stays_that_a_block_group_tree_needs() {
     }
 }
 
-fn mount_to_write_later(image: Image, options: Options) -> Layers {
+pub(crate) fn mount_to_write_later(image: Image, options: Options) -> Layers {
     let devices = devices(vec![image]).unwrap();
     Layers::mount_opened(devices, Writes::Later, options, Ok).unwrap()
 }
@@ -362,7 +396,9 @@ fn a_remount_changes_it_again_and_again() {
 #[test]
 fn others_change_the_volume_meanwhile() {
     for seed in 0..4 {
-        others_change(tools::mkfs(512 * MIB, OLD_FORMAT), seed);
+        others_change(tools::mkfs(512 * MIB, OLD_FORMAT), &BOTH_WAYS, seed);
+        let anew = [Keep::AsFound, Keep::AsFound];
+        others_change(tools::mkfs(512 * MIB, WITH_BOTH), &anew, seed);
     }
 }
 
@@ -375,16 +411,18 @@ fn others_change_a_volume_of_many_groups_meanwhile() {
         let fill = |number| files.create(&format!("fill{number}"), 2 * MIB, 65536);
         (0..120).for_each(|number| drop(fill(number).unwrap()));
         drop(files);
-        others_change(unmount(mounted), seed);
+        others_change(unmount(mounted), &BOTH_WAYS, seed);
     }
 }
 
-fn others_change(image: Image, seed: u64) {
+const BOTH_WAYS: [Keep; 3] = [Keep::InTree, Keep::AsFound, Keep::Nowhere];
+
+fn others_change(image: Image, ways: &[Keep], seed: u64) {
     let (image, kept) = used(image);
     let mounted = mount(image).unwrap();
     let txns = &mounted.txns;
     let files = Files::new(txns);
-    for keep in [Keep::InTree, Keep::AsFound, Keep::Nowhere] {
+    for (round, &keep) in ways.iter().enumerate() {
         mounted.volume.pause_writing();
         if keep != Keep::InTree {
             txns.doubt_free_space(keep).unwrap();
@@ -398,7 +436,7 @@ fn others_change(image: Image, seed: u64) {
                 if ended.load(Ordering::Relaxed) {
                     break;
                 }
-                let name = format!("{keep:?}{user}.{number}");
+                let name = format!("{round}.{user}.{number}");
                 mine.push(files.create(&name, 12 * 4096, 8192).unwrap());
                 if mine.len() > 3 {
                     let at = random.below(mine.len() as u64) as usize;

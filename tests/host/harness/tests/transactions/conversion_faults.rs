@@ -3,7 +3,7 @@
 
 use crate::conversion::{
     doubting, features, full, has_no_tree, has_tree, options, superblock, used, without_word,
-    zoned, zoned_without, MIB, OLD_FORMAT, WITH_TREE,
+    zoned, zoned_without, MIB, OLD_FORMAT, WITH_BOTH, WITH_TREE,
 };
 use crate::files::Files;
 use crate::mounted::{mount, mount_with, unmount};
@@ -27,12 +27,14 @@ fn conversions() -> Vec<(Image, Options)> {
     let cached = with_caches(used(old.clone()).0, |_, _, _| {});
     let none = without_word(used(old).0);
     let tree = used(tools::mkfs(128 * MIB, WITH_TREE)).0;
+    let both = used(tools::mkfs(128 * MIB, WITH_BOTH)).0;
     vec![
         (cached, options(Keep::InTree)),
         (none, options(Keep::InTree)),
         (tree.clone(), doubting(Keep::Nowhere)),
         (tree.clone(), doubting(Keep::InCaches)),
         (tree, doubting(Keep::AsFound)),
+        (both, doubting(Keep::AsFound)),
     ]
 }
 

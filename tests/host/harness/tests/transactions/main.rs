@@ -7,6 +7,7 @@ mod caches;
 mod caches_under_way;
 mod contradictions;
 mod conversion;
+mod conversion_at_once;
 mod conversion_faults;
 mod conversion_shortage;
 mod faults;

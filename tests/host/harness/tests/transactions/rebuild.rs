@@ -2,11 +2,11 @@
 //! A free space tree that is not valid is made anew by a mount that writes, whatever it says. `btrfs check` compares it with
 //! the extent tree.
 
-use crate::conversion::{features, used};
+use crate::conversion::{features, made_wrong, used};
 use crate::files::{File, Files};
 use crate::mounted::{mount, mount_with, unmount, zoned_image};
-use engine::disk::{BlockGroupFlags, CompatRo, Key, Kind, Logical, ObjectId};
-use engine::txn::{Access, Options, Units};
+use engine::disk::{CompatRo, Logical};
+use engine::txn::{Access, Options};
 use harness::device::{Fate, Image, Recorder};
 use harness::mount::{devices, Layers};
 use harness::random::Random;
@@ -41,35 +41,7 @@ fn stale_and_wrong(image: Image) -> (Image, Vec<File>) {
     tools::edit_superblock(&mut valid, |raw| {
         raw.compat_ro_flags.set(raw.compat_ro_flags.get() | VALID)
     });
-    let mounted = mount(valid).unwrap();
-    let tree = mounted
-        .txns
-        .required_tree(ObjectId::FREE_SPACE_TREE)
-        .unwrap();
-    let mut keys = Vec::new();
-    let scanned = tree.scan(Key::MIN..=Key::MAX, |key, _| {
-        keys.push(key);
-        Ok(core::ops::ControlFlow::Continue(()))
-    });
-    scanned.unwrap();
-    let handle = mounted.txns.start(Units::inserts(20)).unwrap();
-    // Those of metadata are changed by the commit, which would find out.
-    let is_of_data = |key: &&Key| {
-        let chunk = mounted.volume.chunk(Logical::new(key.objectid.get()));
-        chunk.unwrap().flags.contains(BlockGroupFlags::DATA)
-    };
-    let mut wrong = 0;
-    for key in keys.iter().filter(is_of_data) {
-        match key.kind {
-            Kind::FREE_SPACE_BITMAP => tree.update(&handle, key, |bits| bits.fill(0x5a)).unwrap(),
-            Kind::FREE_SPACE_EXTENT => tree.remove(&handle, key).unwrap(),
-            _ => continue,
-        }
-        wrong += 1;
-    }
-    assert!(wrong > 0);
-    handle.commit().unwrap();
-    let mut image = mounted.device().image();
+    let mut image = made_wrong(valid);
     tools::edit_superblock(&mut image, |raw| {
         raw.compat_ro_flags.set(raw.compat_ro_flags.get() & !VALID)
     });
