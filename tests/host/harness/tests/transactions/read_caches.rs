@@ -186,7 +186,7 @@ fn change_extents(image: &mut Image, change: impl Fn(&mut engine::disk::RegularE
 
 type Damage = (&'static str, fn(&mut Image));
 
-const DAMAGES: [Damage; 14] = [
+const DAMAGES: [Damage; 15] = [
     ("not written to its end", |image| {
         change_headers(image, |header| header.generation = Generation::new(0));
     }),
@@ -197,6 +197,9 @@ const DAMAGES: [Damage; 14] = [
     }),
     ("inode is of another generation", |image| {
         change_inodes(image, |inode| inode.generation = Generation::new(0));
+    }),
+    ("inode is of another generation", |image| {
+        change_inodes(image, |inode| inode.generation = inode.generation.next());
     }),
     ("inode is of another block group", |image| {
         change_inodes(image, |inode| inode.block_group = 1);

@@ -121,6 +121,18 @@ fn what_was_freed_unread_waits_for_the_commit() {
     commit(handle);
     assert!(is_free(&space, third));
     space.audit().unwrap();
+
+    // What waits is known from memory alone: the group is not forgotten meanwhile.
+    let handle = mounted.txns.start(Units::inserts(1)).unwrap();
+    let fourth = third.saturating_add(Bytes::new(MIB));
+    space.note_freed(&handle, fourth, Bytes::new(MIB)).unwrap();
+    let before = space.forgotten();
+    space.forget(64);
+    assert_eq!(space.forgotten(), before);
+    assert!(!is_free(&space, fourth));
+    commit(handle);
+    assert!(is_free(&space, fourth));
+    space.audit().unwrap();
 }
 
 /// A volume with many groups of file data, each with little in it: what is empty would be removed.
