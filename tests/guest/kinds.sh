@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# Sourced by tests that do the same on a regular and on a zoned disk.
+# Sourced by tests that do the same on a regular and on a zoned disk; those that set kinds, on a
+# regular one with free space caches (v1), too.
+
+# shellcheck disable=SC2034,SC2154 # for those who source this, behind ktap.sh
+with_caches="regular zoned cached"
 
 # on_each_kind SIZE COMMAND...: makes a volume, on a regular disk of SIZE MiB and on a zoned one, on
 # $scratch, runs COMMAND with the disk in $disk and its kind in $kind, and has the volume judged
 # by btrfs check and by what C btrfs reads of it.
-# shellcheck disable=SC2154 # ktap.sh has it
 on_each_kind() {
-    for kind in ${KINDS:-regular zoned}; do
+    for kind in ${KINDS:-${kinds:-regular zoned}}; do
         on_this_kind "$@"
         drop_disks
     done
@@ -17,7 +20,7 @@ on_each_kind() {
 # on_all_kinds SIZE COMMAND...: the same on all kinds at the same time, each with a $scratch of its own.
 on_all_kinds() {
     local pid pids=() failed=
-    for kind in ${KINDS:-regular zoned}; do
+    for kind in ${KINDS:-${kinds:-regular zoned}}; do
         (
             scratch=$scratch/$kind
             on_this_kind "$@"
@@ -38,13 +41,25 @@ on_this_kind() { # size command...
     remember "$scratch" "$kind"
     umount "$scratch"
     check_volume "$disk"
+    [ "$kind" != cached ] || has_caches
     mount_c "$disk" "$scratch" -o ro
     same "$scratch" "$kind"
     umount "$scratch"
 }
 
+# has_caches: some groups of $disk have theirs, which btrfs check has compared.
+has_caches() {
+    btrfs inspect-internal dump-tree -t root "$disk" | grep '(FREE_SPACE UNTYPED' >/dev/null ||
+        fail "no group has a cache"
+}
+
 make_volume() { # size
     case $kind in
+    cached)
+        # Groups of less than 100 MiB have none.
+        disk=$(regular_disk size=$(($1 > 2048 ? $1 : 2048)))
+        mkfs.btrfs -qf -O ^free-space-tree,^block-group-tree "$disk"
+        ;;
     regular)
         disk=$(regular_disk size="$1")
         mkfs.btrfs -qf "$disk"
