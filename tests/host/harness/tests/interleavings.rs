@@ -3,10 +3,10 @@
 //! is who joins which transaction, who leads a commit, and what is written ahead, in the background and by whom.
 
 use engine::btree::{Sought, Store, WriteMode, Writer};
-use engine::disk::{Bytes, FileOffset, Key, Kind, Logical, ObjectId};
+use engine::disk::{Bytes, CompatRo, FileOffset, Key, Kind, Logical, ObjectId};
 use engine::fs::{Inode, OrderedExtent};
 use engine::space::{Class, NextGroup, Space, Urgency};
-use engine::txn::Units;
+use engine::txn::{Keep, Units};
 use harness::device::zones::ZoneLayout;
 use harness::device::Image;
 use harness::mount::{Access, Mounted, DIRECTORY, FILE, NOW};
@@ -346,24 +346,29 @@ fn remove_what_was_seen(image: &Image) {
 fn written(mounted: &Mounted, name: &[u8], sectors: u64) -> (Arc<Inode>, OrderedExtent) {
     let root = mounted.fs.inodes().root(&mounted.subvolume).unwrap();
     let inode = mounted.fs.names().create(&root, name, &FILE).unwrap();
+    let ordered = ordered(mounted, &inode, name[0], sectors);
+    (inode, ordered)
+}
+
+/// Data of a file from its beginning on, with checksums of this byte.
+fn ordered(mounted: &Mounted, inode: &Arc<Inode>, sum: u8, sectors: u64) -> OrderedExtent {
     let (data, len) = (mounted.fs.data(), Bytes::new(sectors * SECTOR));
-    let mut reservation = data.reserve_write(&inode, FileOffset::new(0), len).unwrap();
+    let mut reservation = data.reserve_write(inode, FileOffset::new(0), len).unwrap();
     let extent = data.allocate_write(&mut reservation, len).unwrap();
     let mut checksums = KVVec::new();
     for _ in 0..sectors {
         checksums
-            .extend_from_slice(&[name[0]; SUM], GFP_KERNEL)
+            .extend_from_slice(&[sum; SUM], GFP_KERNEL)
             .unwrap();
     }
-    let ordered = OrderedExtent {
+    OrderedExtent {
         ram_len: len,
         offset: FileOffset::new(0),
         extent,
         checksums,
         new_size: len,
         reservation,
-    };
-    (inode, ordered)
+    }
 }
 
 /// A file goes while what lies behind it is written, over stale checksums in an item that fills its leaf: where the range
@@ -403,6 +408,48 @@ fn write_over_stale_sums(image: &Image) {
     let len = Bytes::new(SECTOR);
     let found = mounted.fs.data().checksums(&new, logical, len).unwrap();
     assert_eq!(found.unwrap().get(0), Some(&[b'n'; SUM][..]));
+}
+
+/// The free space is kept in another way, or its tree made anew, while data get into files, and others out of them, as they still
+/// may after a remount that was forced: what is kept is right.
+fn convert(image: &Image, keep: Keep) {
+    const SECTORS: u64 = 4;
+    let mounted = Mounted::mount(vec![image.clone()], Access::ReadWrite).unwrap();
+    let twice = |task: usize| {
+        let (inode, first) = written(&mounted, &directory(task), SECTORS);
+        let second = ordered(&mounted, &inode, b'w', SECTORS);
+        (inode, [first, second])
+    };
+    let files: Vec<_> = (0..TASKS).map(twice).collect();
+    mounted.txns.commit().unwrap();
+    mounted.volume.pause_writing();
+    if keep != Keep::InTree {
+        mounted.txns.doubt_free_space(keep).unwrap();
+    }
+    let mounted = std::sync::Arc::new(mounted);
+    let change = |(inode, extents): (Arc<Inode>, [OrderedExtent; 2])| {
+        let mounted = mounted.clone();
+        thread::spawn(move || {
+            for extent in extents {
+                mounted.fs.data().finish_ordered(&inode, extent).unwrap();
+                mounted.txns.commit().unwrap();
+            }
+        })
+    };
+    let tasks: Vec<_> = files.into_iter().map(change).collect();
+    mounted.txns.begin_writing(keep).unwrap();
+    tasks.into_iter().for_each(|task| task.join().unwrap());
+    assert_eq!(latch::lockdep::held(), 0);
+    mounted.txns.commit().unwrap();
+    assert_eq!(mounted.txns.is_aborted(), None);
+    mounted.txns.space().audit().unwrap();
+    let features = mounted.volume.superblock().compat_ro;
+    assert!(!features.has_stale_free_space());
+    assert_eq!(
+        features.contains(CompatRo::FREE_SPACE_TREE),
+        keep != Keep::Nowhere
+    );
+    tools::check(&mounted.images()[0]).unwrap();
 }
 
 fn search(image: Image) {
@@ -480,4 +527,22 @@ fn commits_on_a_zoned_device() {
         &["-m", "single", "-d", "single"],
         layout,
     ));
+}
+
+#[test]
+fn a_free_space_tree_is_made_beside_others() {
+    let none = tools::mkfs(256 * MIB, &["-O", "^free-space-tree,^block-group-tree"]);
+    search_in(none, |image| convert(image, Keep::InTree), TRIES);
+}
+
+#[test]
+fn a_free_space_tree_is_made_anew_at_once_beside_others() {
+    let both = tools::mkfs(256 * MIB, &["-O", "block-group-tree"]);
+    search_in(both, |image| convert(image, Keep::AsFound), TRIES);
+}
+
+#[test]
+fn a_free_space_tree_goes_beside_others() {
+    let tree = tools::mkfs(256 * MIB, &["-O", "^block-group-tree"]);
+    search_in(tree, |image| convert(image, Keep::Nowhere), TRIES);
 }
