@@ -2,9 +2,9 @@
 
 use super::trees::{free_space_tree, items, Txn};
 use super::{at, numbers, runs};
-use crate::disk::{FreeSpaceForm, Key, Kind};
+use crate::disk::{Bytes, FreeSpaceForm, Key, Kind};
 use crate::space::free::changes::{Change, Changes};
-use crate::space::free::tree::{FreeSpaceTree, Recorded};
+use crate::space::free::tree::{most_bytes, FreeSpaceTree, Recorded};
 use latch::prelude::*;
 use random::Random;
 use std::vec;
@@ -103,6 +103,17 @@ impl Group {
         assert_eq!(found, expected);
         assert_eq!(self.recorded.extent_count as usize, expected.len());
         self.forms();
+        self.is_bounded();
+    }
+
+    /// Its items take no more than is reserved for a group that is made anew.
+    fn is_bounded(&self) {
+        let own = items(self.tree.tree())
+            .into_iter()
+            .filter(|(key, _)| (START..END).contains(&key.objectid.get()));
+        let taken: u64 = own.map(|(_, bytes)| 25 + bytes.len() as u64).sum();
+        let most = most_bytes(Bytes::new(END - START), Bytes::new(SECTOR)).get();
+        assert!(taken <= most, "{taken} bytes, more than {most}");
     }
 
     fn forms(&self) {
