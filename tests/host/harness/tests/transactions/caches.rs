@@ -384,19 +384,3 @@ fn a_doubted_tree_is_made_anew() {
     options.access = Access::ReadOnly;
     assert!(unmount(mount_with(image.clone(), options).unwrap()).pages == image.pages);
 }
-
-/// Meanwhile it would not be valid, and C mounts no volume with a block group tree of which that is so.
-#[test]
-fn no_tree_is_doubted_beside_a_block_group_tree() {
-    let image = tools::mkfs(256 * MIB, &["-O", "block-group-tree"]);
-    for access in [Access::ReadOnly, Access::ReadWrite] {
-        let mut options = Options::new(access);
-        options.free_space = TreeTrust::Doubted;
-        let log = Capture::new();
-        let mounted = mount_with(image.clone(), options);
-        assert_eq!(mounted.err(), Some(EINVAL), "{access:?}");
-        let line = "cannot disable free space tree with block-group-tree feature";
-        assert!(log.contains(line), "{:?}", log.lines());
-        assert_eq!(log.lines().len(), 1, "{:?}", log.lines());
-    }
-}

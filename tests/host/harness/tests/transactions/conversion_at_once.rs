@@ -9,7 +9,7 @@ use crate::conversion::{
 use crate::files::Files;
 use crate::mounted::{mount, mount_with, unmount, zoned_image};
 use engine::disk::{BlockGroupFlags, CompatRo};
-use engine::txn::Keep;
+use engine::txn::{Access, Keep};
 use harness::device::{Fate, Image, Recorder};
 use harness::mount::{devices, Layers};
 use harness::random::Random;
@@ -52,6 +52,9 @@ fn a_tree_is_made_anew_beside_a_block_group_tree() {
 #[test]
 fn who_only_reads_beside_a_block_group_tree_changes_nothing() {
     let (image, _) = used(tools::mkfs(256 * MIB, WITH_BOTH));
+    let mut never = doubting(Keep::AsFound);
+    never.access = Access::ReadOnly;
+    assert!(unmount(mount_with(image.clone(), never).unwrap()).pages == image.pages);
     let mounted = mount_to_write_later(image.clone(), doubting(Keep::AsFound));
     assert!(mounted.device().image().pages == image.pages);
     let log = Capture::new();
