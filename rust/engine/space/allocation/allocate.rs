@@ -5,6 +5,7 @@ use crate::disk::{Bug, Bytes, Logical, ZoneOffset};
 use crate::space::free::data_extent::DataExtent;
 use crate::space::free::policy::FreeSpace;
 use crate::space::free::ranges::Wish;
+use crate::space::groups::activity::Activity;
 use crate::space::groups::block_groups::BlockGroups;
 use crate::space::groups::group::{Body, Group};
 use crate::space::groups::set::GroupSet;
@@ -297,11 +298,15 @@ impl Allocator {
     /// Activates the zones of a group of file data, which can be written then.
     fn wake(&self, group: &Group) -> Result<Activation> {
         let mut body = group.lock();
-        if body.active {
-            return Ok(Activation::Active);
+        match body.activity {
+            Activity::Awake => return Ok(Activation::Active),
+            Activity::Commanded | Activity::Leaving => return Ok(Activation::NoBudget),
+            Activity::Asleep => {}
         }
         let activation = self.groups.volume.zones().activate(group.chunk())?;
-        body.active = activation == Activation::Active;
+        if activation == Activation::Active {
+            body.activity = Activity::Awake;
+        }
         group.publish(&mut body)?;
         Ok(activation)
     }

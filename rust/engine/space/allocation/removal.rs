@@ -5,6 +5,7 @@ use super::allocate::Allocator;
 use crate::btree::Allocate;
 use crate::disk::{Bytes, Logical};
 use crate::space::free::policy::FreeSpace;
+use crate::space::groups::activity::Command;
 use crate::space::groups::block_groups::BlockGroups;
 use crate::space::groups::group::{Allocation, Body, Group};
 use crate::space::groups::loading::unread::{NextGroup, Reader};
@@ -26,14 +27,8 @@ pub struct Removal {
     allocator: Arc<Allocator>,
     writeout: Arc<Writeout>,
     group: Arc<Group>,
-    fate: Fate,
-}
-
-/// What becomes of a group when its [`Removal`] is dropped.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Reopens,
-    Gone,
+    /// What is undone when the group is opened again. `None`: it is gone.
+    leaving: Option<Command>,
 }
 
 impl Removal {
@@ -44,13 +39,13 @@ impl Removal {
         allocator: &Arc<Allocator>,
         writeout: &Arc<Writeout>,
     ) -> Result<Option<Removal>> {
-        let group = close_unused(groups, reader)?;
-        Ok(group.map(|group| Removal {
+        let closed = close_unused(groups, reader)?;
+        Ok(closed.map(|(group, leaving)| Removal {
             groups: groups.clone(),
             allocator: allocator.clone(),
             writeout: writeout.clone(),
             group,
-            fate: Fate::Reopens,
+            leaving: Some(leaving),
         }))
     }
 
@@ -68,7 +63,8 @@ impl Removal {
     /// be aborted.
     pub fn delete_items(mut self, txn: &dyn Allocate) -> Result {
         self.groups.remove(&self.group)?;
-        self.fate = Fate::Gone;
+        // Its zones take no command: who finds it still must not finish those of another.
+        self.leaving = None;
         self.allocator.forget_log(self.group.start());
         self.writeout.remove(txn, &self.group)?;
         self.groups.growth().refresh();
@@ -78,10 +74,11 @@ impl Removal {
 
 impl Drop for Removal {
     fn drop(&mut self) {
-        if self.fate == Fate::Gone {
+        let Some(leaving) = self.leaving.take() else {
             return;
-        }
+        };
         let mut body = self.group.lock();
+        body.undo_command(leaving);
         // What stays closed is not allocated from until the next mount.
         let _ = self.group.open(&mut body);
     }
@@ -89,7 +86,7 @@ impl Drop for Removal {
 
 /// Closes a group that is empty and that its class can spare. That its item says so is not enough: where it is free is
 /// read, and what cannot be read stays.
-fn close_unused(groups: &BlockGroups, reader: &Reader) -> Result<Option<Arc<Group>>> {
+fn close_unused(groups: &BlockGroups, reader: &Reader) -> Result<Option<(Arc<Group>, Command)>> {
     for class in [Class::Data, Class::Metadata] {
         let is_wanted = class == Class::Data && !groups.may_lose_data_zones();
         if is_wanted || groups.read().count(class) < 2 {
@@ -102,8 +99,8 @@ fn close_unused(groups: &BlockGroups, reader: &Reader) -> Result<Option<Arc<Grou
                 continue;
             }
             reader.read(&group)?;
-            if close_if_unused(&group)? == Closing::Closed {
-                return Ok(Some(group));
+            if let Some(leaving) = close_if_unused(&group)? {
+                return Ok(Some((group, leaving)));
             }
         }
     }
@@ -138,14 +135,22 @@ fn spare(group: &Group) -> Spare {
 
 /// Closes the group if it is empty, all of it is known to be free, and its class can spare it.
 /// Nobody is promised anything in between.
-fn close_if_unused(group: &Group) -> Result<Closing> {
+fn close_if_unused(group: &Group) -> Result<Option<Command>> {
     let mut body = group.lock();
     let empty = body.is_unused() && is_all_free(&body);
     if !empty || body.allocation == Allocation::Closed {
-        return Ok(Closing::Refused);
+        return Ok(None);
     }
+    let Some(leaving) = body.begin_leaving() else {
+        return Ok(None);
+    };
     let dead = dead_in(&body, group.len());
-    group.close_where(&mut body, |class, tally| class.give_up_spare(tally, dead))
+    let closing = group.close_where(&mut body, |class, tally| class.give_up_spare(tally, dead))?;
+    if closing == Closing::Refused {
+        body.undo_command(leaving);
+        return Ok(None);
+    }
+    Ok(Some(leaving))
 }
 
 /// Whether it is known that no extent is in the group, and not only counted.

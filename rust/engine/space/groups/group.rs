@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! One block group: its bytes by state, and where they are free.
 
+use super::activity::Activity;
 use super::items::Items;
 use crate::disk::{Bytes, Flaw, Logical, Site};
 use crate::space::free::policy::{Appending, FreeSpace, Idle};
@@ -36,8 +37,8 @@ pub(in crate::space) struct Body {
     pub(in crate::space) tally: Tally,
     pub(in crate::space) free_space: FreeSpace,
     pub(in crate::space) allocation: Allocation,
-    /// Whether the zones hold active resources, or need none. For data: the write order activates those of metadata.
-    pub(in crate::space) active: bool,
+    /// What the zones are to the device.
+    pub(in crate::space) activity: Activity,
     /// File data whose IO has begun or may begin and has not ended, on sequential zones.
     pub(in crate::space) under_way: Bytes,
     /// File data that was given up before it was written: the zones are not full by themselves.
@@ -340,7 +341,7 @@ impl Group {
             Allocation::Closed => Bytes::ZERO,
         };
         // Whether metadata's zones are active is the matter of the write order.
-        let is_ready = body.active || self.class != Class::Data;
+        let is_ready = body.is_awake() || self.class != Class::Data;
         let (ready, asleep) = match is_ready {
             true => (largest, Bytes::ZERO),
             false => (Bytes::ZERO, largest),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The state that a group begins with: at mount, or when its chunk was made.
 
+use super::activity::Activity;
 use super::block_groups::BlockGroups;
 use super::group::{Allocation, Body, Group};
 use super::items::Items;
@@ -91,7 +92,7 @@ fn open_body(tally: Tally, free_space: FreeSpace) -> Body {
         tally,
         free_space,
         allocation: Allocation::Open,
-        active: true,
+        activity: Activity::Awake,
         under_way: Bytes::ZERO,
         unwritten: Bytes::ZERO,
         ending: Ending::Full,
@@ -138,7 +139,10 @@ fn appending_body(
     };
     let tally = Tally { unusable, ..tally };
     Ok(Body {
-        active: zones.active,
+        activity: match zones.active {
+            true => Activity::Awake,
+            false => Activity::Asleep,
+        },
         ending,
         ..open_body(tally, FreeSpace::Append(appending))
     })

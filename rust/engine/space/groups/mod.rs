@@ -3,6 +3,7 @@
 //!
 //! | module         | what it is                                                             |
 //! |----------------|------------------------------------------------------------------------|
+//! | `activity`     | what zones are to the device, and commands on their way to them        |
 //! | `block_groups` | all block groups of a volume, and the space infos of their classes     |
 //! | `set`          | the set of block groups, by address and by class                       |
 //! | `group`        | one block group: its bytes by state, and where they are free           |
@@ -13,6 +14,7 @@
 //! | `writeout`     | telling the trees and the caches what groups have become               |
 //! | `zones`        | groups on sequential zones: active, finished, emptied                  |
 
+pub(in crate::space) mod activity;
 pub(in crate::space) mod block_groups;
 pub(in crate::space) mod group;
 pub(in crate::space) mod growth;

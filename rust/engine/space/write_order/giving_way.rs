@@ -67,10 +67,11 @@ impl Sequential {
         let seen = self.data.ended();
         while let Some((start, group)) = state.least_data() {
             let _giving = self.data.giving();
-            if group.give_up()? == Closing::Refused {
+            let mut finished = Ok(());
+            if group.give_up(&mut || finished = self.zones.finish(start))? == Closing::Refused {
                 break;
             }
-            match self.zones.finish(start) {
+            match finished {
                 Ok(()) => {
                     self.counters.force();
                     return Ok(GaveWay::Yes);

@@ -39,11 +39,12 @@ pub(in crate::space) trait DataGroup: Send + Sync {
     /// promised to nobody.
     fn spare(&self) -> Option<Bytes>;
 
-    /// Whether writes to its active zones are under way.
+    /// Whether its zones may be given back by themselves: writes to them are under way, or a command is.
     fn is_busy(&self) -> bool;
 
-    /// Ends allocation for good if [`Self::spare`] still says so. The zones are to be finished then.
-    fn give_up(&self) -> Result<Closing>;
+    /// Ends allocation for good if [`Self::spare`] still says so, and has `finish` finish the zones. Nobody else commands them
+    /// meanwhile.
+    fn give_up(&self, finish: &mut dyn FnMut()) -> Result<Closing>;
 }
 
 /// The address of the next byte that may be written to a group. Absolute: what counts from the group's start is a

@@ -7,6 +7,7 @@ use engine::disk::{Bytes, CompatRo, FileOffset, Key, Kind, Logical, ObjectId};
 use engine::fs::{Inode, OrderedExtent};
 use engine::space::{Class, NextGroup, Space, Urgency};
 use engine::txn::{Keep, Units};
+use engine::volume::device::ZoneCondition;
 use harness::device::zones::ZoneLayout;
 use harness::device::Image;
 use harness::mount::{Access, Mounted, DIRECTORY, FILE, NOW};
@@ -452,6 +453,38 @@ fn convert(image: &Image, keep: Keep) {
     tools::check(&mounted.images()[0]).unwrap();
 }
 
+/// A commit resets the zone of a group in which nothing is left, while others look for zones that are held for nothing: what
+/// is free there can be written.
+fn reset_and_relieve(image: &Image) {
+    let mounted = Mounted::mount(vec![image.clone()], Access::ReadWrite).unwrap();
+    let files = [b"a", b"b", b"c"].map(|name| {
+        let (inode, ordered) = written(&mounted, name, MIB / SECTOR);
+        mounted.fs.data().finish_ordered(&inode, ordered).unwrap();
+        inode
+    });
+    mounted.txns.commit().unwrap();
+    for inode in &files {
+        let space = mounted.fs.file_space();
+        space.truncate(inode, Bytes::ZERO, NOW).unwrap();
+    }
+    let space = mounted.txns.space().clone();
+    let relieve = thread::spawn(move || {
+        for _ in 0..3 {
+            let _ = space.relieve_zones().unwrap();
+            let _ = space.give_up_data_zone().unwrap();
+        }
+    });
+    mounted.txns.commit().unwrap();
+    relieve.join().unwrap();
+    let (inode, ordered) = written(&mounted, b"d", 1);
+    let logical = ordered.extent.get().logical;
+    mounted.fs.data().finish_ordered(&inode, ordered).unwrap();
+    let mapping = mounted.volume.map(logical, Bytes::new(SECTOR)).unwrap();
+    let image = mounted.device().image();
+    let zone = image.zones.as_ref().unwrap().at(mapping.copies()[0].at.get());
+    assert_ne!(zone.condition, ZoneCondition::Full);
+}
+
 fn search(image: Image) {
     search_in(image, once, TRIES);
 }
@@ -509,6 +542,13 @@ fn new_sums_stay_where_others_go() {
 #[test]
 fn what_is_promised_is_found_wherever_it_moves() {
     search_in(tools::mkfs(256 * MIB, &[]), allocate_what_moves, 50 * TRIES);
+}
+
+#[test]
+fn a_zone_is_reset_or_finished_but_not_both() {
+    let layout = tools::zone_layout(4 * MIB);
+    let image = tools::mkfs_zoned(14, &["-m", "single", "-d", "single"], layout);
+    search_in(image, reset_and_relieve, 5 * TRIES);
 }
 
 #[test]

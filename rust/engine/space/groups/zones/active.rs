@@ -2,6 +2,7 @@
 //! The active zones of groups of file data: when they are given back, and waiting for that.
 
 use super::finishing::{close_rest, finish_zones, GivenUp, Relief};
+use crate::space::groups::activity::Command;
 use crate::disk::Bytes;
 use crate::space::groups::block_groups::BlockGroups;
 use crate::space::groups::group::{Allocation, Body, Group};
@@ -67,10 +68,12 @@ impl DataZones {
         let full = body
             .appending()
             .is_some_and(|appending| appending.free() == Bytes::ZERO);
-        if !full || !body.active || body.under_way > Bytes::ZERO {
+        if !full || !body.is_awake() || body.under_way > Bytes::ZERO {
             return Ok(());
         }
-        body.active = false;
+        let Some(command) = body.begin_command() else {
+            return Ok(());
+        };
         group.publish(&mut body)?;
         let is_short = body.unwritten > Bytes::ZERO || body.ending == Ending::Short;
         drop(body);
@@ -81,6 +84,7 @@ impl DataZones {
             }
             false => self.groups.volume.zones().filled(group.chunk()),
         }
+        group.lock().end_command(command);
         Ok(())
     }
 
@@ -88,16 +92,12 @@ impl DataZones {
     pub(in crate::space) fn relieve(&self) -> Result<Relief> {
         while let Some(group) = self.spent_group() {
             let _giving = self.progress.giving();
-            {
-                let mut body = group.lock();
-                if !is_spent(&body) {
-                    return Ok(Relief::None);
-                }
-                group.give_up_rest(&mut body)?;
-                body.active = false;
-                group.publish(&mut body)?;
-            }
-            if finish_zones(&self.groups, &group) == Relief::Given {
+            let Some(command) = begin_relief(&group)? else {
+                return Ok(Relief::None);
+            };
+            let relief = finish_zones(&self.groups, &group);
+            group.lock().end_command(command);
+            if relief == Relief::Given {
                 return Ok(Relief::Given);
             }
         }
@@ -139,9 +139,19 @@ impl DataZones {
 
 /// Whether a group holds active zones for nothing.
 fn is_spent(body: &Body) -> bool {
-    let idle = body.active && body.under_way == Bytes::ZERO;
-    let closed = body.allocation == Allocation::Closed;
+    let idle = body.is_awake() && body.under_way == Bytes::ZERO;
     body.as_appending().is_some_and(|appending| {
-        idle && appending.offset.get() > 0 && (closed || appending.free() == Bytes::ZERO)
+        idle && appending.offset.get() > 0 && appending.free() == Bytes::ZERO
     })
+}
+
+/// The zones of a group are to be finished, if it still holds them for nothing.
+fn begin_relief(group: &Group) -> Result<Option<Command>> {
+    let mut body = group.lock();
+    if !is_spent(&body) {
+        return Ok(None);
+    }
+    let command = body.begin_command();
+    group.publish(&mut body)?;
+    Ok(command)
 }

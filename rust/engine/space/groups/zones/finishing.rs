@@ -33,10 +33,12 @@ pub(super) fn close_rest(groups: &BlockGroups, group: &Group) -> Result<GivenUp>
         return Ok(GivenUp::Finished);
     }
     let _giving = groups.write_order.giving();
-    if group.give_up()? == Closing::Refused {
+    let Some(command) = group.begin_giving_up()? else {
         return Ok(GivenUp::Refused);
-    }
-    Ok(match finish_zones(groups, group) {
+    };
+    let relief = finish_zones(groups, group);
+    group.lock().end_command(command);
+    Ok(match relief {
         Relief::Given => GivenUp::Finished,
         Relief::None => GivenUp::Unfinished,
     })

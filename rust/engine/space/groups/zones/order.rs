@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the write order asks of block groups and of the volume that their zones belong to.
 
+use crate::space::groups::activity::Command;
 use crate::disk::{Bug, Bytes, Logical, ZoneOffset};
 use crate::space::free::policy::{FreeSpace, Idle};
 use crate::space::groups::group::{Allocation, Body, Group};
@@ -99,7 +100,6 @@ impl Group {
         if let Some(appending) = body.appending() {
             appending.offset = ZoneOffset::after(appending.capacity);
         }
-        body.active = false;
         self.publish(body)?;
         Ok(Closing::Closed)
     }
@@ -147,26 +147,46 @@ impl DataGroup for Group {
     fn spare(&self) -> Option<Bytes> {
         let mut body = self.lock();
         let left = idle_rest(&mut body)?;
-        (body.allocation == Allocation::Closed || self.space_info().can_lose(left)).then_some(left)
+        self.space_info().can_lose(left).then_some(left)
     }
 
     fn is_busy(&self) -> bool {
         let body = self.lock();
-        body.active && body.under_way > Bytes::ZERO
+        body.is_commanded() || body.is_awake() && body.under_way > Bytes::ZERO
     }
 
-    fn give_up(&self) -> Result<Closing> {
-        let mut body = self.lock();
-        let Some(left) = idle_rest(&mut body) else {
+    fn give_up(&self, finish: &mut dyn FnMut()) -> Result<Closing> {
+        let Some(command) = self.begin_giving_up()? else {
             return Ok(Closing::Refused);
         };
-        self.give_up_unpromised(&mut body, left)
+        finish();
+        self.lock().end_command(command);
+        Ok(Closing::Closed)
+    }
+}
+
+impl Group {
+    /// The zones of a group of file data are to be finished, if nothing is on its way to them and what they have left was
+    /// promised to nobody: it is given up.
+    pub(super) fn begin_giving_up(&self) -> Result<Option<Command>> {
+        let mut body = self.lock();
+        let Some(left) = idle_rest(&mut body) else {
+            return Ok(None);
+        };
+        let Some(command) = body.begin_command() else {
+            return Ok(None);
+        };
+        if self.give_up_unpromised(&mut body, left)? == Closing::Refused {
+            body.undo_command(command);
+            return Ok(None);
+        }
+        Ok(Some(command))
     }
 }
 
 /// What is left in a data group that holds active zones to which nothing is on its way.
 fn idle_rest(body: &mut Body) -> Option<Bytes> {
-    let idle = body.active && body.under_way == Bytes::ZERO;
+    let idle = body.is_awake() && body.under_way == Bytes::ZERO;
     let zones = body.appending()?;
     (idle && zones.offset.get() > 0).then(|| zones.free())
 }
@@ -185,7 +205,7 @@ pub(in crate::space) fn join_write_order(order: &WriteOrder, group: &Arc<Group>)
             capacity: appending.capacity,
             ending: body.ending,
             written_to: appending.end_of_allocated(),
-            active: body.active,
+            active: body.is_awake(),
             group: group.clone(),
         }
     };

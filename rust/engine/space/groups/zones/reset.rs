@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Emptying the zones of groups in which nothing is left.
 
+use crate::space::groups::activity::Command;
 use crate::disk::{Bug, Bytes, Logical};
 use crate::space::groups::block_groups::BlockGroups;
 use crate::space::groups::group::{Allocation, Body, Group};
@@ -31,11 +32,17 @@ impl BlockGroups {
 
     fn reset(&self, group: &Group, on_reset: &dyn Fn(Logical), counted: &OnceCell<()>) -> Result {
         let start = group.start();
-        if !self.write_order.is_quiet(start)
-            || self.close_if_worth_reset(group)? == Closing::Refused
-        {
+        if !self.write_order.is_quiet(start) || !is_worth_reset(group, &group.lock()) {
             return Ok(());
         }
+        // Who waits for zones of file data goes on waiting: these may be active.
+        let _giving = match group.class() {
+            Class::Data => self.write_order.giving(),
+            Class::Metadata | Class::System => None,
+        };
+        let Some(command) = close_if_worth_reset(group)? else {
+            return Ok(());
+        };
         let reset = match group.class() {
             Class::Data => {
                 // All that this call resets is free since before it began: one count tells of all of it.
@@ -49,6 +56,7 @@ impl BlockGroups {
             // Some of them may be empty now, or all: where the next write may go is not known. Nothing is allocated until
             // they were reset after all, which is tried again behind the next commit.
             let mut body = group.lock();
+            body.undo_command(command);
             group.give_up_rest(&mut body)?;
             return group.open(&mut body);
         }
@@ -61,7 +69,7 @@ impl BlockGroups {
         zones.restart();
         body.under_way = Bytes::ZERO;
         body.unwritten = Bytes::ZERO;
-        body.active = false;
+        body.end_command(command);
         body.tried = None;
         body.resets = body.resets.saturating_add(1);
         group.shift(
@@ -75,20 +83,33 @@ impl BlockGroups {
         Ok(())
     }
 
-    /// Stops allocation from a group that holds nothing, and little of which is left to allocate. Where that was promised it goes
-    /// on, until others have taken it or it is promised no more: the next transaction is open already.
-    fn close_if_worth_reset(&self, group: &Group) -> Result<Closing> {
-        let mut body = group.lock();
-        let is_worth_it = match body.gain_of_reset() {
-            Gain::Nothing => false,
-            Gain::Little => group.space_info().is_pressed(),
-            Gain::Half => true,
-        };
-        if !is_worth_it {
-            return Ok(Closing::Refused);
-        }
-        group.close_where(&mut body, |class, tally| Ok(class.lend(tally.free())))
+}
+
+/// Whether nothing is in a group, and it should be reset now.
+fn is_worth_reset(group: &Group, body: &Body) -> bool {
+    match body.gain_of_reset() {
+        Gain::Nothing => false,
+        Gain::Little => group.space_info().is_pressed(),
+        Gain::Half => true,
     }
+}
+
+/// Stops allocation from a group that holds nothing, and little of which is left to allocate, so that its zones can be reset. Where
+/// that was promised it goes on, until others have taken it or it is promised no more: the next transaction is open already.
+fn close_if_worth_reset(group: &Group) -> Result<Option<Command>> {
+    let mut body = group.lock();
+    if !is_worth_reset(group, &body) {
+        return Ok(None);
+    }
+    let Some(command) = body.begin_command() else {
+        return Ok(None);
+    };
+    let closing = group.close_where(&mut body, |class, tally| Ok(class.lend(tally.free())))?;
+    if closing == Closing::Refused {
+        body.undo_command(command);
+        return Ok(None);
+    }
+    Ok(Some(command))
 }
 
 /// What a group has to gain if its zones are reset.

@@ -271,11 +271,12 @@ impl DataGroup for Data {
         self.is_active() && self.under_way.load(Ordering::Relaxed) > 0
     }
 
-    fn give_up(&self) -> Result<Closing> {
+    fn give_up(&self, finish: &mut dyn FnMut()) -> Result<Closing> {
         if self.spare().is_none() {
             return Ok(Closing::Refused);
         }
         self.is_active.store(false, Ordering::Relaxed);
+        finish();
         Ok(Closing::Closed)
     }
 }

@@ -3,14 +3,16 @@
 //! nobody's bytes.
 
 use crate::files::{Files, SECTOR};
-use engine::disk::{Bytes, FileOffset};
-use engine::fs::{Inode, OrderedExtent};
+use engine::disk::{Bytes, FileOffset, Logical};
+use engine::fs::{Inode, MappingKind, OrderedExtent};
 use engine::space::Relief;
 use harness::device::faults::{Extent, Request};
 use harness::device::zones::ZoneLayout;
 use harness::device::Image;
+use harness::mount::NOW;
 use harness::tools;
 use kernel::prelude::*;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -173,4 +175,83 @@ fn a_zone_that_cannot_be_finished_costs_no_bytes() {
         .unwrap();
     drop((inode, other));
     tools::check_with(&files.unmount(), &["--check-data-csum"]).unwrap();
+}
+
+/// Says that somebody has come somewhere, and waits for others to.
+#[derive(Default)]
+struct Milestone(AtomicBool);
+
+impl Milestone {
+    fn reach(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    fn is_reached(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+fn wait_until(holds: impl Fn() -> bool) {
+    while !holds() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// While the device empties the zone of a group in which nothing is left, others look for zones that are held for nothing: this
+/// is none of them, or it would be full behind its reset, and all that is written there lost.
+#[test]
+fn a_zone_that_is_being_reset_is_not_finished() {
+    let files = Files::mount(zones());
+    let inode = files.file(b"f");
+    let most = 12 * MIB;
+    files
+        .write_sectors(&inode, 0, &vec![1; most as usize], most)
+        .unwrap();
+    files.txns().commit().unwrap();
+    let group = address(&files, &inode);
+    let space = files.fs.file_space();
+    space.truncate(&inode, Bytes::ZERO, NOW).unwrap();
+
+    let [reset, another, committed] = [(); 3].map(|()| std::sync::Arc::<Milestone>::default());
+    let relieving = std::sync::Arc::new(Mutex::new(None));
+    {
+        let (space, relieving) = (files.txns().space().clone(), relieving.clone());
+        let committed = committed.clone();
+        files.mounted.device().before_zone_commands(move || {
+            if reset.is_reached() {
+                another.reach();
+                return wait_until(|| committed.is_reached());
+            }
+            reset.reach();
+            let space = space.clone();
+            let other = std::thread::spawn(move || space.relieve_zones());
+            // Until another command is on its way, or none will be.
+            wait_until(|| another.is_reached() || other.is_finished());
+            *relieving.lock().unwrap() = Some(other);
+        });
+    }
+    files.txns().commit().unwrap();
+    committed.reach();
+    let relieved = relieving.lock().unwrap().take().expect("a zone is reset");
+    assert_eq!(relieved.join().unwrap(), Ok(Relief::None));
+    files.mounted.device().before_zone_commands(|| ());
+
+    files
+        .write_sectors(&inode, 0, &vec![2; ZONE as usize], ZONE)
+        .unwrap();
+    assert_eq!(address(&files, &inode), group);
+    let kept = files.read(&inode, 0, ZONE).unwrap();
+    assert!(kept.iter().all(|byte| *byte == 2));
+    drop((inode, space));
+    tools::check_with(&files.unmount(), &["--check-data-csum"]).unwrap();
+}
+
+/// Where a file's data begin.
+fn address(files: &Files, inode: &Inode) -> Logical {
+    let len = Bytes::new(SECTOR);
+    let found = files.fs.mappings().find(inode, FileOffset::new(0), len);
+    match found.unwrap().kind {
+        MappingKind::Data { logical } => logical,
+        _ => panic!("a file has data"),
+    }
 }
