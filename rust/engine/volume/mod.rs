@@ -100,6 +100,8 @@ pub struct GroupZones {
     pub alloc_offset: ZoneOffset,
     /// The zones hold active resources (or need none).
     pub active: bool,
+    /// One of the zones takes no writes and no commands any more.
+    pub unusable: bool,
 }
 
 impl GroupZones {
@@ -110,6 +112,7 @@ impl GroupZones {
             capacity: self.capacity.min(others.capacity),
             alloc_offset: self.alloc_offset.max(others.alloc_offset),
             active: self.active && others.active,
+            unusable: self.unusable || others.unusable,
         }
     }
 }

@@ -39,6 +39,13 @@ impl<'a> ZoneManagement<'a> {
             .min()
     }
 
+    /// Bytes of all devices that no chunk gets.
+    pub fn never_in_chunks(&self) -> Bytes {
+        let members = self.0.members.iter();
+        let each = members.map(|member| member.hal.never_in_chunks());
+        each.fold(Bytes::ZERO, Bytes::saturating_add)
+    }
+
     /// Whether any zone of a group is sequential: tree blocks go there in the order of their addresses.
     pub fn is_ordered(&self, chunk: &Chunk) -> bool {
         self.hals(chunk).any(|hal| hal.is_ordered(chunk))
@@ -144,7 +151,8 @@ impl<'a> ZoneManagement<'a> {
         }
     }
 
-    /// Finishes a group's zones and gives their active resources back. All writes to them have completed.
+    /// Finishes a group's zones and gives their active resources back. All writes to them have completed. `EIO` where one
+    /// takes no commands any more.
     pub fn finish(&self, chunk: &Chunk) -> Result {
         self.hals(chunk).try_for_each(|hal| hal.finish(chunk))
     }
@@ -154,7 +162,7 @@ impl<'a> ZoneManagement<'a> {
         self.hals(chunk).for_each(|hal| hal.filled(chunk));
     }
 
-    /// Resets a group's zones: all contents are gone. The chunk's removal must be durable.
+    /// Resets a group's zones: all contents are gone. The chunk's removal must be durable. `EIO` as in [`Self::finish`].
     pub fn reset(&self, chunk: &Chunk) -> Result {
         self.hals(chunk).try_for_each(|hal| hal.reset(chunk))
     }

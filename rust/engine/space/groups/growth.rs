@@ -2,7 +2,7 @@
 //! What chunks could still be added to a class, and when one should be.
 
 use super::block_groups::BlockGroups;
-use crate::disk::{BlockGroupFlags, Bytes, Physical, DEVICE_RESERVED, SUPERBLOCK_LOG_PLACES};
+use crate::disk::{BlockGroupFlags, Bytes};
 use crate::space::reserve::Growth;
 use crate::space::Class;
 use crate::volume::copies_of;
@@ -60,7 +60,7 @@ impl ChunkGrowth<'_> {
         let total = self.0.volume.superblocks().total_bytes();
         let left = total
             .saturating_sub(taken)
-            .saturating_sub(self.never_in_chunks());
+            .saturating_sub(self.0.volume.zones().never_in_chunks());
         let zone_size = self.0.volume.zones().size();
         let step = zone_size.unwrap_or(SMALLEST_CHUNK);
         for class in Class::ALL {
@@ -75,24 +75,6 @@ impl ChunkGrowth<'_> {
             };
             self.0.info(class).set_growth(growth);
         }
-    }
-
-    /// Bytes of the devices that chunks never take: for superblocks.
-    fn never_in_chunks(&self) -> Bytes {
-        let zone_size = self.0.volume.zones().size();
-        let of_device = |devid| match (zone_size, self.0.volume.superblocks().device_bytes(devid)) {
-            (None, _) => DEVICE_RESERVED.before(),
-            (Some(zone_size), bytes) => {
-                let end = Physical::after(bytes.unwrap_or(Bytes::ZERO));
-                let places = SUPERBLOCK_LOG_PLACES.iter();
-                let logs = places.filter(|&&place| place < end);
-                logs.fold(Bytes::ZERO, |sum, _| {
-                    sum.saturating_add(zone_size.saturating_mul(2))
-                })
-            }
-        };
-        let devices = self.0.volume.device_ids().map(of_device);
-        devices.fold(Bytes::ZERO, Bytes::saturating_add)
     }
 
     /// What a chunk of `len` bytes can hold: less, if sequential zones hold less than they are long.

@@ -67,7 +67,7 @@ pub(in crate::space) fn class_of(chunk: &Chunk) -> Result<Class> {
 }
 
 /// The state of a group of which `used` bytes have extent items. Its free ranges are not known yet; on sequential
-/// zones there is nothing more to know.
+/// zones there is nothing more to know, nor where nothing can be written.
 pub(in crate::space) fn new_body(
     groups: &BlockGroups,
     chunk: &Chunk,
@@ -80,6 +80,9 @@ pub(in crate::space) fn new_body(
         used,
         ..Tally::default()
     };
+    if zones.is_some_and(|zones| zones.unusable) {
+        return lost_body(chunk, tally);
+    }
     match zones.filter(|zones| zones.sequential) {
         Some(zones) => appending_body(groups, chunk, &zones, class, tally),
         None => Ok(open_body(tally, FreeSpace::Unread(Changes::new()))),
@@ -145,6 +148,30 @@ fn appending_body(
         },
         ending,
         ..open_body(tally, FreeSpace::Append(appending))
+    })
+}
+
+/// The state of a group with a zone that takes neither writes nor commands: it is not allocated from, and never reset. What
+/// is in it stays there until it is freed.
+fn lost_body(chunk: &Chunk, tally: Tally) -> Result<Body> {
+    if tally.used > tally.total {
+        let (used, total) = (tally.used.get(), tally.total.get());
+        let flaw = Flaw::new("more is used than the block group holds", used, total);
+        return Err(flaw.at(Place::BlockGroup(chunk.logical)).report());
+    }
+    let read_only = tally.free();
+    Ok(Body {
+        tally: Tally { read_only, ..tally },
+        free_space: FreeSpace::GivenUp,
+        allocation: Allocation::Open,
+        activity: Activity::Asleep,
+        under_way: Bytes::ZERO,
+        unwritten: Bytes::ZERO,
+        ending: Ending::Full,
+        tried: None,
+        resets: 0,
+        superblocks: Bytes::ZERO,
+        offered: Offered::default(),
     })
 }
 

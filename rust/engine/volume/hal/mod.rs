@@ -51,6 +51,9 @@ pub(super) trait Hal: Send + Sync {
     /// Does what [`super::Rules::max_extent_len`] says.
     fn max_extent_len(&self) -> Bytes;
 
+    /// Bytes of the device that no chunk gets: those of superblocks, and of zones in no chunk that take no writes.
+    fn never_in_chunks(&self) -> Bytes;
+
     /// Places on the device that chunks may cover but must not use.
     fn superblock_places(&self) -> &'static [Physical];
 

@@ -3,7 +3,8 @@
 
 use super::{Hal, SIZED};
 use crate::disk::{
-    BlockGroupFlags, Bytes, Physical, ZoneOffset, MAX_EXTENT_SIZE, SUPERBLOCK_PLACES,
+    BlockGroupFlags, Bytes, Physical, ZoneOffset, DEVICE_RESERVED, MAX_EXTENT_SIZE,
+    SUPERBLOCK_PLACES,
 };
 use crate::volume::allocate::plan_regular;
 use crate::volume::{Activation, Chunk, DeviceRange, GroupZones, Writes};
@@ -56,6 +57,10 @@ impl Hal for Regular {
         MAX_EXTENT_SIZE
     }
 
+    fn never_in_chunks(&self) -> Bytes {
+        DEVICE_RESERVED.before()
+    }
+
     fn superblock_places(&self) -> &'static [Physical] {
         &SUPERBLOCK_PLACES
     }
@@ -80,6 +85,7 @@ impl Hal for Regular {
             capacity: chunk.len,
             alloc_offset: ZoneOffset::new(0),
             active: true,
+            unusable: false,
         })
     }
 

@@ -4,6 +4,7 @@
 
 use super::finishing::{close_rest, is_full, GivenUp};
 use crate::disk::{Bytes, Logical};
+use crate::space::free::policy::FreeSpace;
 use crate::space::groups::block_groups::BlockGroups;
 use crate::space::groups::group::{Body, Group, Tried};
 use crate::space::reserve::{Tally, Totals};
@@ -151,9 +152,13 @@ impl BlockGroups {
             from = group.end();
             let body = group.lock();
             let Tally { used, pinned, .. } = body.tally;
-            let is_appended = body.as_appending().is_some();
             let freed = dead_in(&body, group.len()).saturating_add(pinned);
-            if !is_appended || used.is_zero() && freed > Bytes::ZERO {
+            let frees = match &body.free_space {
+                FreeSpace::Append(_) => used.is_zero() && freed > Bytes::ZERO,
+                FreeSpace::Anywhere(_) | FreeSpace::Unread(_) => true,
+                FreeSpace::GivenUp => false,
+            };
+            if frees {
                 return true;
             }
         }

@@ -52,6 +52,7 @@ impl GroupLoad {
         let stripe = self.stripes;
         self.stripes = stripe.saturating_add(1);
         self.capacity = self.capacity.min(zone.capacity);
+        self.unusable |= zone.condition == ZoneCondition::Unusable;
         if zone.kind == ZoneKind::Conventional {
             self.conventional = true;
             return;
@@ -60,10 +61,7 @@ impl GroupLoad {
         let written = match zone.condition {
             ZoneCondition::Empty => Bytes::ZERO,
             ZoneCondition::Full => zone.capacity,
-            ZoneCondition::Unusable => {
-                self.unusable = true;
-                return;
-            }
+            ZoneCondition::Unusable => return,
             ZoneCondition::Active => {
                 self.active = true;
                 zone.write_pointer
@@ -105,7 +103,7 @@ impl GroupLoad {
     }
 
     /// The group's state. A group whose zones cannot go on together takes no more allocations: it can be read,
-    /// and moving its contents away mends it.
+    /// and moving its contents away mends it. One with a zone that takes no writes can be read as long as it is there.
     pub(super) fn state(
         &self,
         chunk: &Chunk,
@@ -117,6 +115,7 @@ impl GroupLoad {
             capacity: self.capacity,
             alloc_offset: ZoneOffset::after(self.capacity),
             active: false,
+            unusable: self.unusable,
         };
         if self.unusable {
             pr_warn!(

@@ -118,10 +118,15 @@ impl Zoned {
                 .as_ref()
                 .and_then(|zones| zones.at(at))
                 .ok_or(NO_ZONE)?;
-            let (kind, condition) = match (zone.sequential, zone.empty) {
-                (false, _) => (ZoneKind::Conventional, ZoneCondition::Active),
-                (true, true) => (ZoneKind::Sequential, ZoneCondition::Empty),
-                _ => return Ok(None),
+            let kind = match zone.sequential {
+                true => ZoneKind::Sequential,
+                false => ZoneKind::Conventional,
+            };
+            let condition = match kind {
+                _ if zone.unusable => ZoneCondition::Unusable,
+                ZoneKind::Conventional => ZoneCondition::Active,
+                ZoneKind::Sequential if zone.empty => ZoneCondition::Empty,
+                ZoneKind::Sequential => return Ok(None),
             };
             let (len, capacity) = (zone_size.get(), zone.capacity());
             Ok(Some(Zone {

@@ -19,7 +19,7 @@ mod states;
 use super::{Hal, SIZED};
 use crate::disk::{
     BlockGroupFlags, Bug, Bytes, DevItem, DeviceId, Flaw, Logical, Physical, Site, Stripe,
-    ZoneOffset, MAX_EXTENT_SIZE,
+    ZoneOffset, DEVICE_RESERVED, MAX_EXTENT_SIZE,
 };
 use crate::volume::allocate::Holes;
 use crate::volume::device::{Device, ZoneAction, ZoneGeometry, SECTOR};
@@ -31,7 +31,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Mutex, Rank};
-use place::covers_superblock;
+use place::{covers_superblock, kept_from_chunks};
 use states::{InUse, States, ZoneState};
 
 /// Whoever needs zones comes after a mount has read them, or has said how large those are that it emulates.
@@ -132,35 +132,47 @@ impl Zoned {
             .is_some_and(fits)
     }
 
-    fn is_manageable(&self, at: Physical) -> bool {
-        self.zone_is(at, |zone| zone.sequential && !zone.unusable)
-    }
-
-    /// Runs a command on every sequential zone of a chunk, except those that take none any more.
+    /// Runs a command on every sequential zone of a chunk, which holds no active resources after it. `EIO` where one takes
+    /// none any more; the others do.
     fn manage(&self, chunk: &Chunk, action: ZoneAction) -> Result {
-        for stripe in self
-            .stripes(chunk)
-            .filter(|stripe| self.is_manageable(stripe.at))
-        {
+        let mut managed = Ok(());
+        for stripe in self.stripes(chunk) {
+            if !self.zone_is(stripe.at, |zone| zone.sequential) {
+                continue;
+            }
+            if self.zone_is(stripe.at, |zone| zone.unusable) {
+                managed = Err(EIO);
+                continue;
+            }
             self.device.manage_zone(stripe.at, action)?;
+            let mut state = self.state.lock();
+            state.deactivate(chunk.flags, stripe.at);
+            if let (ZoneAction::Reset, Some(zones)) = (action, &mut state.zones) {
+                zones.emptied(stripe.at);
+            }
         }
-        Ok(())
+        managed
     }
 
     /// Gives the active resources of a chunk's zones back.
     fn deactivate(&self, chunk: &Chunk) {
         let mut state = self.state.lock();
-        let state = &mut *state;
-        let Some(zones) = &mut state.zones else {
+        for stripe in self.stripes(chunk) {
+            state.deactivate(chunk.flags, stripe.at);
+        }
+    }
+}
+
+impl State {
+    /// Gives the active resources of a zone of such a chunk back.
+    fn deactivate(&mut self, flags: BlockGroupFlags, at: Physical) {
+        let Some(zones) = &mut self.zones else {
             return;
         };
-        for stripe in self.stripes(chunk) {
-            let active = zones.at(stripe.at).is_some_and(|zone| zone.active);
-            if active {
-                state.in_use.remove_one(chunk.flags);
-            }
-            zones.deactivate(stripe.at);
+        if zones.at(at).is_some_and(|zone| zone.active) {
+            self.in_use.remove_one(flags);
         }
+        zones.deactivate(at);
     }
 }
 
@@ -213,6 +225,15 @@ impl Hal for Zoned {
             .geometry
             .map_or(MAX_EXTENT_SIZE, |geometry| geometry.max_append);
         append.min(MAX_EXTENT_SIZE).round_down(SECTOR)
+    }
+
+    fn never_in_chunks(&self) -> Bytes {
+        let zones = self.with_zones(|state, zone_size| {
+            let zones = state.zones.as_ref().ok_or(UNKNOWN)?;
+            let end = zone_size.number(Physical::after(self.total_bytes));
+            Ok(zone_size.start(kept_from_chunks(zones, zone_size, end)))
+        });
+        zones.unwrap_or(DEVICE_RESERVED).before()
     }
 
     fn superblock_places(&self) -> &'static [Physical] {
@@ -348,9 +369,7 @@ impl Hal for Zoned {
     }
 
     fn finish(&self, chunk: &Chunk) -> Result {
-        self.manage(chunk, ZoneAction::Finish)?;
-        self.deactivate(chunk);
-        Ok(())
+        self.manage(chunk, ZoneAction::Finish)
     }
 
     fn filled(&self, chunk: &Chunk) {
@@ -358,15 +377,7 @@ impl Hal for Zoned {
     }
 
     fn reset(&self, chunk: &Chunk) -> Result {
-        self.manage(chunk, ZoneAction::Reset)?;
-        self.deactivate(chunk);
-        let mut state = self.state.lock();
-        if let Some(zones) = &mut state.zones {
-            for stripe in self.stripes(chunk) {
-                zones.emptied(stripe.at);
-            }
-        }
-        Ok(())
+        self.manage(chunk, ZoneAction::Reset)
     }
 
     fn reset_stray(&self, used: &mut dyn FnMut() -> Result<KVVec<DeviceRange>>) -> Result<u64> {

@@ -2,7 +2,7 @@
 //! Which zones a new chunk can have, and zones that nobody has.
 
 use super::{States, Zoned, UNKNOWN};
-use crate::disk::{Physical, SUPERBLOCK_PLACES, SUPERBLOCK_SIZE};
+use crate::disk::{Physical, SUPERBLOCK_LOG_PLACES, SUPERBLOCK_PLACES, SUPERBLOCK_SIZE};
 use crate::volume::allocate::Holes;
 use crate::volume::device::ZoneAction;
 use crate::volume::superblock::LogPlaces;
@@ -70,6 +70,27 @@ impl Zoned {
             Ok(())
         })
     }
+}
+
+/// How many of the zones before `end` no chunk gets: those of the logs, those with a superblock of a device without zones, and
+/// those that take no writes and are in no chunk.
+pub(super) fn kept_from_chunks(zones: &States, zone_size: ZoneSize, end: u64) -> u64 {
+    let places = LogPlaces::new(zone_size, zones.count());
+    let logs = SUPERBLOCK_LOG_PLACES.iter().flat_map(|&place| {
+        let first = zone_size.number(place);
+        [first, first.saturating_add(1)]
+    });
+    let (mut kept, mut last) = (zones.lost(), None);
+    for number in logs.filter(|&number| number < end) {
+        kept = kept.saturating_add(u64::from(places.contains(number, 1)));
+    }
+    for &place in &SUPERBLOCK_PLACES {
+        let number = zone_size.number(place);
+        let is_one_more = number < end && !places.contains(number, 1) && last != Some(number);
+        kept = kept.saturating_add(u64::from(is_one_more));
+        last = Some(number);
+    }
+    kept
 }
 
 /// Whether one of the places of a device without zones is in a run of zones.

@@ -93,6 +93,8 @@ pub(super) struct States {
     reserved: u64,
     /// How many more are set aside for superblock logs.
     logs: u64,
+    /// How many zones take no writes and are neither a log's nor in a chunk.
+    lost: u64,
 }
 
 impl States {
@@ -117,6 +119,7 @@ impl States {
             left: None,
             reserved: 0,
             logs: 0,
+            lost: 0,
         })
     }
 
@@ -151,9 +154,10 @@ impl States {
             );
             return Err(EIO);
         }
-        let mut active = 0u64;
+        let (mut active, mut lost) = (0u64, 0u64);
         for (number, zone) in (0u64..).zip(zones.iter()) {
             active = active.saturating_add(u64::from(zone.active && !is_log(number)));
+            lost = lost.saturating_add(u64::from(zone.unusable && !is_log(number)));
         }
         let left = budget(geometry, active.saturating_add(logs));
         Ok(Self {
@@ -162,6 +166,7 @@ impl States {
             left,
             reserved: 0,
             logs,
+            lost,
         })
     }
 
@@ -197,9 +202,17 @@ impl States {
 
     /// A chunk uses the zone: it cannot be taken for another.
     pub(super) fn claim(&mut self, at: Physical) {
-        if let Some(zone) = self.at_mut(at) {
-            zone.claimed = true;
-        }
+        let Some(zone) = self.at_mut(at) else {
+            return;
+        };
+        let was_lost = zone.unusable && !zone.claimed;
+        zone.claimed = true;
+        self.lost = self.lost.saturating_sub(u64::from(was_lost));
+    }
+
+    /// How many zones take no writes and are neither a log's nor in a chunk.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost
     }
 
     /// Whether nobody counts active zones.

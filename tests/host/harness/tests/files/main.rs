@@ -2,6 +2,7 @@
 //! Files and directories over images of `mkfs.btrfs`, with `btrfs check` as the judge.
 
 mod behind_data;
+mod broken_zones;
 mod crashes;
 mod data;
 mod empty_pieces;

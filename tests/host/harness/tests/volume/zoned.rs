@@ -476,6 +476,7 @@ fn emulated_zones_are_conventional() {
         capacity: Bytes::new(tools::ZONE_SIZE),
         alloc_offset: ZoneOffset::new(1 << 20),
         active: true,
+        unusable: false,
     };
     assert_eq!(group, expected);
     assert!(!volume.zones().is_sequential(&chunk));
@@ -560,9 +561,13 @@ fn a_zone_gone_bad_makes_its_group_read_only() {
     let volume = open_whole(&device, &walked);
     let group = load(&volume, &chunk);
     assert_eq!(
-        (group.alloc_offset.get(), group.active),
-        (group.capacity.get(), false)
+        (group.alloc_offset.get(), group.active, group.unusable),
+        (group.capacity.get(), false, true)
     );
+    // That a zone took no command is no success: who believes so writes there.
+    assert_eq!(volume.zones().finish(&chunk), Err(EIO));
+    assert_eq!(volume.zones().reset(&chunk), Err(EIO));
+    assert_eq!(device.violations(), Vec::<String>::new());
 }
 
 #[test]
