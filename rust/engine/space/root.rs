@@ -411,6 +411,11 @@ impl Space {
         self.groups.growth().chunk_wanted()
     }
 
+    /// Whether the items of a chunk can come to the chunk tree or go from it, with all the blocks that this copies.
+    pub fn has_room_for_chunk_items(&self) -> bool {
+        self.groups.growth().has_room_for_chunk_items()
+    }
+
     /// Type and profile for a new chunk: those of the newest group of the class.
     pub fn new_chunk_flags(&self, class: Class) -> BlockGroupFlags {
         self.groups.growth().profile(class)
@@ -442,6 +447,11 @@ impl Space {
     /// The group with the least in use of those that are worth emptying. Memory only.
     pub fn next_sparse(&self, when: Reclaim) -> Option<Sparse> {
         self.groups.next_sparse(when)
+    }
+
+    /// The group of the chunk tree with the least in use of those that are worth emptying. Memory only.
+    pub fn next_sparse_system(&self) -> Option<Sparse> {
+        self.groups.next_sparse_system()
     }
 
     /// Whether a commit may give a class of tree blocks space that this transaction has freed: on sequential zones it makes

@@ -126,6 +126,11 @@ impl SuperblockBytes {
         }
     }
 
+    /// How many more chunks like this one the list has room for.
+    pub fn room_for_system_chunks(&self, chunk: &NewChunk<'_>) -> usize {
+        self.0.room_for_system_chunks(chunk)
+    }
+
     /// Appends a chunk to the list. `EFBIG` when there is no room for it.
     pub fn add_system_chunk(&mut self, logical: Logical, chunk: &NewChunk<'_>) -> KernelResult {
         self.0.add_system_chunk(logical, chunk)

@@ -43,6 +43,14 @@ impl RawSuperblock {
         }
     }
 
+    /// How many more chunks like this one the list has room for.
+    pub(super) fn room_for_system_chunks(&self, chunk: &NewChunk<'_>) -> usize {
+        let size = usize::try_from(self.sys_chunk_array_size.get()).unwrap_or(usize::MAX);
+        let left = self.sys_chunk_array.len().saturating_sub(size);
+        let entry = RawKey::SIZE.saturating_add(chunk.encoded_len());
+        left.checked_div(entry).unwrap_or(0)
+    }
+
     /// Appends a chunk to the list. `EFBIG` when there is no room for it.
     pub(super) fn add_system_chunk(
         &mut self,

@@ -78,7 +78,7 @@ impl Drop for Removal {
             return;
         };
         let mut body = self.group.lock();
-        body.undo_command(leaving);
+        body.activity.undo(leaving);
         // What stays closed is not allocated from until the next mount.
         let _ = self.group.open(&mut body);
     }
@@ -141,13 +141,13 @@ fn close_if_unused(group: &Group) -> Result<Option<Command>> {
     if !empty || body.allocation == Allocation::Closed {
         return Ok(None);
     }
-    let Some(leaving) = body.begin_leaving() else {
+    let Some(leaving) = body.activity.leave() else {
         return Ok(None);
     };
     let dead = dead_in(&body, group.len());
     let closing = group.close_where(&mut body, |class, tally| class.give_up_spare(tally, dead))?;
     if closing == Closing::Refused {
-        body.undo_command(leaving);
+        body.activity.undo(leaving);
         return Ok(None);
     }
     Ok(Some(leaving))

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the zones of a group are to the device, and commands on their way to them.
 
-use super::group::Body;
-
 /// What the zones of a group are to the device. Of a group of tree blocks the write order knows whether they are active.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::space) enum Activity {
@@ -17,52 +15,52 @@ pub(in crate::space) enum Activity {
 }
 
 /// The right to send a command to the zones of a group: to finish or reset them, or to count them as full. There is one at
-/// a time, so no zone is finished that somebody empties. It is used up by [`Body::end_command`] or
-/// [`Body::undo_command`]; until then the group takes no other.
+/// a time, so no zone is finished that somebody empties. It is used up by [`Activity::end`] or
+/// [`Activity::undo`]; until then the zones take no other.
 #[must_use = "the zones take no other command before this one has ended"]
 pub(in crate::space) struct Command {
     before: Activity,
 }
 
-impl Body {
+impl Activity {
     /// Whether the zones hold active resources for the group, or need none.
-    pub(in crate::space) fn is_awake(&self) -> bool {
-        self.activity == Activity::Awake
+    pub(in crate::space) fn is_awake(self) -> bool {
+        self == Self::Awake
     }
 
     /// Whether a command is on its way to the zones: they may hold no active resources soon.
-    pub(in crate::space) fn is_commanded(&self) -> bool {
-        self.activity == Activity::Commanded
+    pub(in crate::space) fn is_commanded(self) -> bool {
+        self == Self::Commanded
     }
 
     /// Begins a command to the zones, unless one is on its way or the group is on its way out.
-    pub(in crate::space) fn begin_command(&mut self) -> Option<Command> {
-        self.begin(Activity::Commanded)
+    pub(in crate::space) fn command(&mut self) -> Option<Command> {
+        self.begin(Self::Commanded)
     }
 
     /// Has the zones take no command until the group is gone, or this is undone.
-    pub(in crate::space) fn begin_leaving(&mut self) -> Option<Command> {
-        self.begin(Activity::Leaving)
+    pub(in crate::space) fn leave(&mut self) -> Option<Command> {
+        self.begin(Self::Leaving)
     }
 
-    fn begin(&mut self, activity: Activity) -> Option<Command> {
-        match self.activity {
-            Activity::Commanded | Activity::Leaving => None,
-            before @ (Activity::Asleep | Activity::Awake) => {
-                self.activity = activity;
+    fn begin(&mut self, next: Self) -> Option<Command> {
+        match *self {
+            Self::Commanded | Self::Leaving => None,
+            before @ (Self::Asleep | Self::Awake) => {
+                *self = next;
                 Some(Command { before })
             }
         }
     }
 
     /// A command has ended: the zones hold no active resources any more.
-    pub(in crate::space) fn end_command(&mut self, command: Command) {
+    pub(in crate::space) fn end(&mut self, command: Command) {
         let Command { before: _ } = command;
-        self.activity = Activity::Asleep;
+        *self = Self::Asleep;
     }
 
     /// A command was not sent, or nobody knows what became of it: the zones count as what they were before.
-    pub(in crate::space) fn undo_command(&mut self, command: Command) {
-        self.activity = command.before;
+    pub(in crate::space) fn undo(&mut self, command: Command) {
+        *self = command.before;
     }
 }

@@ -341,7 +341,7 @@ impl Group {
             Allocation::Closed => Bytes::ZERO,
         };
         // Whether metadata's zones are active is the matter of the write order.
-        let is_ready = body.is_awake() || self.class != Class::Data;
+        let is_ready = body.activity.is_awake() || self.class != Class::Data;
         let (ready, asleep) = match is_ready {
             true => (largest, Bytes::ZERO),
             false => (Bytes::ZERO, largest),

@@ -39,6 +39,17 @@ impl ChunkGrowth<'_> {
             .find(|&class| self.0.info(class).lock().wants_reading(class))
     }
 
+    /// Does what [`crate::space::Space::has_room_for_chunk_items`] says.
+    pub(in crate::space) fn has_room_for_chunk_items(&self) -> bool {
+        let free = self.0.info(Class::System).lock().tally.free_in_all();
+        free >= self.of_chunk_items()
+    }
+
+    /// What the items of one chunk take of the chunk tree's groups at most: two ways from its root, and a split on each level.
+    pub(in crate::space) fn of_chunk_items(&self) -> Bytes {
+        self.0.node_size.saturating_mul(16)
+    }
+
     /// Type and profile for a new chunk: those of the newest group of the class.
     pub(in crate::space) fn profile(&self, class: Class) -> BlockGroupFlags {
         let newest = self.0.read().newest(class).map(|group| group.chunk().flags);

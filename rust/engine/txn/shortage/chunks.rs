@@ -64,7 +64,13 @@ impl Chunks<'_> {
         self.0.read_free(Space::read_wanted)?;
         // The chunk item may split blocks of the chunk tree.
         if class != Class::System && self.0.space.chunk_wanted() == Some(Class::System) {
-            self.make_one(context, &mut leaving, Class::System)?;
+            match self.make_one(context, &mut leaving, Class::System) {
+                Err(error) if error == ENOSPC => {}
+                made => made?,
+            }
+        }
+        if class != Class::System && !self.0.space.has_room_for_chunk_items() {
+            return Err(ENOSPC);
         }
         self.make_one(context, &mut leaving, class)
     }
@@ -72,7 +78,10 @@ impl Chunks<'_> {
     fn make_one(&self, context: &Context<'_>, leaving: &mut Leaving, class: Class) -> Result {
         let device = self.0.trees.required(ObjectId::DEV_TREE)?;
         let flags = self.0.space.new_chunk_flags(class);
-        let planned = self.plan(&device, leaving, flags).inspect_err(|error| {
+        let planned = self.plan(&device, leaving, flags);
+        let planned =
+            planned.and_then(|planned| self.check_list(context, &planned).map(|()| planned));
+        let planned = planned.inspect_err(|error| {
             if *error == ENOSPC {
                 self.0.space.chunk_refused(class);
             }
@@ -99,6 +108,19 @@ impl Chunks<'_> {
             }
         }
         Err(ENOSPC)
+    }
+
+    /// `ENOSPC` where the superblock, which lists the chunks of the chunk tree, would have no room for one more. Those that this
+    /// transaction made are not there yet.
+    fn check_list(&self, context: &Context<'_>, planned: &Chunk) -> Result {
+        if !planned.flags.contains(BlockGroupFlags::SYSTEM) {
+            return Ok(());
+        }
+        let added = context.transaction().chunks.lock().system_added.len();
+        match self.0.volume.superblocks().room_for_system_chunks(planned) > added {
+            true => Ok(()),
+            false => Err(ENOSPC),
+        }
     }
 
     fn record(&self, context: &Context<'_>, device: &Tree, planned: Chunk) -> Result {

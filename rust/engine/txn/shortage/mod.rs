@@ -21,7 +21,7 @@ use crate::txn::Units;
 use chunks::Made;
 use kernel::sync::Arc;
 use latch::prelude::*;
-use reclaim::{reclaim, Outcome};
+use reclaim::{reclaim, reclaim_chunk_tree, Outcome};
 
 /// What making or removing a chunk changes in metadata: device extents, device items, block group, free space. The
 /// chunk tree's own blocks come from system groups.
@@ -325,6 +325,9 @@ fn commit_frees(shared: &Shared, class: Class) -> bool {
 
 /// Makes a chunk, unless one was made since `before`.
 fn make_chunk(shared: &Arc<Shared>, class: Class, before: Made) -> Result<Effect> {
+    if class == Class::Data {
+        reclaim_chunk_tree(shared)?;
+    }
     let made = in_handle(shared, |handle| {
         shared.chunks().make(&handle.context(), class, before)
     });
@@ -355,7 +358,10 @@ pub(in crate::txn) fn make_wanted_chunk(shared: &Arc<Shared>) -> Result {
 /// Removes empty block groups; how many.
 pub(in crate::txn) fn remove_unused(shared: &Arc<Shared>) -> Result<usize> {
     let mut removed = 0usize;
-    while let Some(removal) = shared.read_free(Space::next_unused)? {
+    while shared.space.has_room_for_chunk_items() {
+        let Some(removal) = shared.read_free(Space::next_unused)? else {
+            break;
+        };
         in_handle(shared, |handle| {
             let done = shared.chunks().remove(&handle.context(), removal);
             done.inspect_err(|error| handle.abort(*error))

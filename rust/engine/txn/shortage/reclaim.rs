@@ -51,6 +51,17 @@ pub(in crate::txn) fn reclaim(shared: &Arc<Shared>, when: Reclaim) -> Result<Out
     Ok(outcome)
 }
 
+/// Rewrites the blocks of a group of the chunk tree that is worth it, before a chunk is made: each leaf that fills up keeps its
+/// group, and the superblock has room for few. No handle may be held.
+pub(in crate::txn) fn reclaim_chunk_tree(shared: &Arc<Shared>) -> Result {
+    if let Some(sparse) = shared.space.next_sparse_system() {
+        if empty(shared, sparse)? == Outcome::Emptied {
+            shared.groups_emptied.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    Ok(())
+}
+
 /// What became of the last group that was tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::txn) enum Outcome {
@@ -226,8 +237,9 @@ fn in_tree<R>(
 ) -> Result<Option<R>> {
     match block.tree {
         None => Ok(None),
-        // It has no root item.
+        // These have no root items.
         Some(ObjectId::ROOT_TREE) => work(shared.trees.root()).map(Some),
+        Some(ObjectId::CHUNK_TREE) => work(shared.trees.chunk()).map(Some),
         Some(id) => {
             let tree = shared.trees.get_optional(id)?;
             tree.map(|tree| work(&tree)).transpose()

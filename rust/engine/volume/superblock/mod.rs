@@ -218,6 +218,12 @@ impl InMemory {
         }
     }
 
+    /// How many more chunks like this one the list has room for.
+    pub(super) fn room_for(&self, chunk: &Chunk) -> usize {
+        let item = chunk.item(self.checked.sector_size);
+        self.bytes.room_for_system_chunks(&item)
+    }
+
     /// Appends a chunk to the list. `EFBIG` when there is no room.
     pub(super) fn add_chunk(&mut self, chunk: &Chunk) -> Result {
         let item = chunk.item(self.checked.sector_size);

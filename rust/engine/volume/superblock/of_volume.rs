@@ -87,6 +87,11 @@ impl Superblocks<'_> {
         writer.write(devices, image, &*self.0.checksums)
     }
 
+    /// How many more system chunks like this one the superblock in memory has room for.
+    pub fn room_for_system_chunks(&self, chunk: &Chunk) -> usize {
+        self.0.superblock.lock().room_for(chunk)
+    }
+
     /// Adds a system chunk to the superblock in memory (C: `btrfs_add_system_chunk`). `EFBIG` when there is no room.
     pub fn add_system_chunk(&self, chunk: &Chunk) -> Result {
         self.0.superblock.lock().add_chunk(chunk)

@@ -481,7 +481,11 @@ fn reset_and_relieve(image: &Image) {
     mounted.fs.data().finish_ordered(&inode, ordered).unwrap();
     let mapping = mounted.volume.map(logical, Bytes::new(SECTOR)).unwrap();
     let image = mounted.device().image();
-    let zone = image.zones.as_ref().unwrap().at(mapping.copies()[0].at.get());
+    let zone = image
+        .zones
+        .as_ref()
+        .unwrap()
+        .at(mapping.copies()[0].at.get());
     assert_ne!(zone.condition, ZoneCondition::Full);
 }
 

@@ -68,10 +68,10 @@ impl DataZones {
         let full = body
             .appending()
             .is_some_and(|appending| appending.free() == Bytes::ZERO);
-        if !full || !body.is_awake() || body.under_way > Bytes::ZERO {
+        if !full || !body.activity.is_awake() || body.under_way > Bytes::ZERO {
             return Ok(());
         }
-        let Some(command) = body.begin_command() else {
+        let Some(command) = body.activity.command() else {
             return Ok(());
         };
         group.publish(&mut body)?;
@@ -84,7 +84,7 @@ impl DataZones {
             }
             false => self.groups.volume.zones().filled(group.chunk()),
         }
-        group.lock().end_command(command);
+        group.lock().activity.end(command);
         Ok(())
     }
 
@@ -96,7 +96,7 @@ impl DataZones {
                 return Ok(Relief::None);
             };
             let relief = finish_zones(&self.groups, &group);
-            group.lock().end_command(command);
+            group.lock().activity.end(command);
             if relief == Relief::Given {
                 return Ok(Relief::Given);
             }
@@ -139,7 +139,7 @@ impl DataZones {
 
 /// Whether a group holds active zones for nothing.
 fn is_spent(body: &Body) -> bool {
-    let idle = body.is_awake() && body.under_way == Bytes::ZERO;
+    let idle = body.activity.is_awake() && body.under_way == Bytes::ZERO;
     body.as_appending().is_some_and(|appending| {
         idle && appending.offset.get() > 0 && appending.free() == Bytes::ZERO
     })
@@ -151,7 +151,7 @@ fn begin_relief(group: &Group) -> Result<Option<Command>> {
     if !is_spent(&body) {
         return Ok(None);
     }
-    let command = body.begin_command();
+    let command = body.activity.command();
     group.publish(&mut body)?;
     Ok(command)
 }

@@ -37,7 +37,7 @@ pub(super) fn close_rest(groups: &BlockGroups, group: &Group) -> Result<GivenUp>
         return Ok(GivenUp::Refused);
     };
     let relief = finish_zones(groups, group);
-    group.lock().end_command(command);
+    group.lock().activity.end(command);
     Ok(match relief {
         Relief::Given => GivenUp::Finished,
         Relief::None => GivenUp::Unfinished,

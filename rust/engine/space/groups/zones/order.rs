@@ -152,7 +152,7 @@ impl DataGroup for Group {
 
     fn is_busy(&self) -> bool {
         let body = self.lock();
-        body.is_commanded() || body.is_awake() && body.under_way > Bytes::ZERO
+        body.activity.is_commanded() || body.activity.is_awake() && body.under_way > Bytes::ZERO
     }
 
     fn give_up(&self, finish: &mut dyn FnMut()) -> Result<Closing> {
@@ -160,7 +160,7 @@ impl DataGroup for Group {
             return Ok(Closing::Refused);
         };
         finish();
-        self.lock().end_command(command);
+        self.lock().activity.end(command);
         Ok(Closing::Closed)
     }
 }
@@ -173,11 +173,11 @@ impl Group {
         let Some(left) = idle_rest(&mut body) else {
             return Ok(None);
         };
-        let Some(command) = body.begin_command() else {
+        let Some(command) = body.activity.command() else {
             return Ok(None);
         };
         if self.give_up_unpromised(&mut body, left)? == Closing::Refused {
-            body.undo_command(command);
+            body.activity.undo(command);
             return Ok(None);
         }
         Ok(Some(command))
@@ -186,7 +186,7 @@ impl Group {
 
 /// What is left in a data group that holds active zones to which nothing is on its way.
 fn idle_rest(body: &mut Body) -> Option<Bytes> {
-    let idle = body.is_awake() && body.under_way == Bytes::ZERO;
+    let idle = body.activity.is_awake() && body.under_way == Bytes::ZERO;
     let zones = body.appending()?;
     (idle && zones.offset.get() > 0).then(|| zones.free())
 }
@@ -205,7 +205,7 @@ pub(in crate::space) fn join_write_order(order: &WriteOrder, group: &Arc<Group>)
             capacity: appending.capacity,
             ending: body.ending,
             written_to: appending.end_of_allocated(),
-            active: body.is_awake(),
+            active: body.activity.is_awake(),
             group: group.clone(),
         }
     };

@@ -56,7 +56,7 @@ impl BlockGroups {
             // Some of them may be empty now, or all: where the next write may go is not known. Nothing is allocated until
             // they were reset after all, which is tried again behind the next commit.
             let mut body = group.lock();
-            body.undo_command(command);
+            body.activity.undo(command);
             group.give_up_rest(&mut body)?;
             return group.open(&mut body);
         }
@@ -69,7 +69,7 @@ impl BlockGroups {
         zones.restart();
         body.under_way = Bytes::ZERO;
         body.unwritten = Bytes::ZERO;
-        body.end_command(command);
+        body.activity.end(command);
         body.tried = None;
         body.resets = body.resets.saturating_add(1);
         group.shift(
@@ -82,7 +82,6 @@ impl BlockGroups {
         on_reset(start);
         Ok(())
     }
-
 }
 
 /// Whether nothing is in a group, and it should be reset now.
@@ -101,12 +100,12 @@ fn close_if_worth_reset(group: &Group) -> Result<Option<Command>> {
     if !is_worth_reset(group, &body) {
         return Ok(None);
     }
-    let Some(command) = body.begin_command() else {
+    let Some(command) = body.activity.command() else {
         return Ok(None);
     };
     let closing = group.close_where(&mut body, |class, tally| Ok(class.lend(tally.free())))?;
     if closing == Closing::Refused {
-        body.undo_command(command);
+        body.activity.undo(command);
         return Ok(None);
     }
     Ok(Some(command))

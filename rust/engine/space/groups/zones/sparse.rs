@@ -132,17 +132,47 @@ impl BlockGroups {
         if !self.volume.rules().reuses_by_reset() {
             return None;
         }
-        let classes = [Class::Metadata, Class::System];
-        let sparsest = |rest| {
-            classes
-                .iter()
-                .find_map(|&class| self.sparsest(class, when, rest))
-        };
-        let found = sparsest(Rest::None);
+        let found = self.sparsest(when, Rest::None);
+        let found = found.or_else(|| self.next_sparse_system());
         match when {
             Reclaim::Soon => found,
-            Reclaim::Now => found.or_else(|| sparsest(Rest::Short)),
+            Reclaim::Now => found.or_else(|| self.sparsest(when, Rest::Short)),
         }
+    }
+
+    /// Does what [`crate::space::Space::next_sparse_system`] says. A leaf of the chunk tree that is full is not written again
+    /// as long as its chunks stay, and keeps the group it is in. So a group that is full is worth it while little is in use there
+    /// and none is empty, however much could be made.
+    pub(in crate::space) fn next_sparse_system(&self) -> Option<Sparse> {
+        if !self.volume.rules().reuses_by_reset() {
+            return None;
+        }
+        let mut best: Option<(Bytes, Arc<Group>)> = None;
+        let mut from = Logical::new(0);
+        while let Some(group) = self.next_in(Class::System, from) {
+            from = group.end();
+            let body = group.lock();
+            // It is empty, or will be by a commit.
+            if body.tally.used.is_zero() && body.tally.reserved.is_zero() {
+                return None;
+            }
+            let found = in_use(&body, Bytes::ZERO, None);
+            drop(body);
+            let worth = found.filter(|&(used, capacity)| used <= capacity.divided_by(4));
+            let least = |used| best.as_ref().is_none_or(|&(least, _)| used < least);
+            if let Some((used, _)) = worth.filter(|&(used, _)| least(used)) {
+                if self.write_order.is_quiet(group.start()) {
+                    best = Some((used, group));
+                }
+            }
+        }
+        // Nothing is promised of these groups, and what they run out of cannot be refused: a chunk has its items to come.
+        let kept = self.growth().of_chunk_items();
+        let free = self.info(Class::System).lock().tally.free();
+        let affordable = free.saturating_sub(kept).divided_by(2);
+        let commits = self.commits.load(Ordering::Relaxed);
+        let (_, group) = best.filter(|&(used, _)| used <= affordable)?;
+        Some(Sparse::new(group, commits))
     }
 
     /// Does what [`crate::space::Space::commit_frees`] says.
@@ -176,8 +206,8 @@ impl BlockGroups {
         }
     }
 
-    fn sparsest(&self, class: Class, when: Reclaim, rest: Rest) -> Option<Sparse> {
-        let totals = *self.info(class).lock();
+    fn sparsest(&self, when: Reclaim, rest: Rest) -> Option<Sparse> {
+        let totals = *self.info(Class::Metadata).lock();
         if rest == Rest::Short && !totals.pressed {
             return None;
         }
@@ -197,7 +227,7 @@ impl BlockGroups {
         let commits = self.commits.load(Ordering::Relaxed);
         let mut best: Option<(Bytes, Arc<Group>)> = None;
         let (mut dead, mut from) = (Bytes::ZERO, Logical::new(0));
-        while let Some(group) = self.next_in(class, from) {
+        while let Some(group) = self.next_in(Class::Metadata, from) {
             from = group.end();
             let found = {
                 let body = group.lock();

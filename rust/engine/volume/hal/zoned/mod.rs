@@ -230,8 +230,8 @@ impl Hal for Zoned {
     fn never_in_chunks(&self) -> Bytes {
         let zones = self.with_zones(|state, zone_size| {
             let zones = state.zones.as_ref().ok_or(UNKNOWN)?;
-            let end = zone_size.number(Physical::after(self.total_bytes));
-            Ok(zone_size.start(kept_from_chunks(zones, zone_size, end)))
+            let kept = kept_from_chunks(zones, zone_size, self.total_bytes);
+            Ok(zone_size.start(kept))
         });
         zones.unwrap_or(DEVICE_RESERVED).before()
     }

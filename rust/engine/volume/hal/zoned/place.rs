@@ -2,7 +2,7 @@
 //! Which zones a new chunk can have, and zones that nobody has.
 
 use super::{States, Zoned, UNKNOWN};
-use crate::disk::{Physical, SUPERBLOCK_LOG_PLACES, SUPERBLOCK_PLACES, SUPERBLOCK_SIZE};
+use crate::disk::{Bytes, Physical, SUPERBLOCK_LOG_PLACES, SUPERBLOCK_PLACES, SUPERBLOCK_SIZE};
 use crate::volume::allocate::Holes;
 use crate::volume::device::ZoneAction;
 use crate::volume::superblock::LogPlaces;
@@ -72,9 +72,10 @@ impl Zoned {
     }
 }
 
-/// How many of the zones before `end` no chunk gets: those of the logs, those with a superblock of a device without zones, and
+/// How many of the zones in `total_bytes` no chunk gets: those of the logs, those with a superblock of a device without zones, and
 /// those that take no writes and are in no chunk.
-pub(super) fn kept_from_chunks(zones: &States, zone_size: ZoneSize, end: u64) -> u64 {
+pub(super) fn kept_from_chunks(zones: &States, zone_size: ZoneSize, total_bytes: Bytes) -> u64 {
+    let end = zone_size.number(Physical::after(total_bytes));
     let places = LogPlaces::new(zone_size, zones.count());
     let logs = SUPERBLOCK_LOG_PLACES.iter().flat_map(|&place| {
         let first = zone_size.number(place);

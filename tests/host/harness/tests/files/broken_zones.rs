@@ -72,7 +72,11 @@ fn data_go_elsewhere(conventional: u64) {
         .write_sectors(&inode, 0, &vec![1; len as usize], len)
         .unwrap();
     files.txns().commit().unwrap();
-    let chunk = files.mounted.volume.chunk(address(&files, &inode, 0)).unwrap();
+    let chunk = files
+        .mounted
+        .volume
+        .chunk(address(&files, &inode, 0))
+        .unwrap();
     drop(inode);
     let mut image = files.unmount();
     break_zone(&mut image, &chunk);
@@ -80,12 +84,19 @@ fn data_go_elsewhere(conventional: u64) {
     let log = Capture::new();
     let files = Files::mount(image);
     let said = log.lines();
-    let said: Vec<_> = said.iter().filter(|line| line.contains("read-only or offline")).collect();
+    let said: Vec<_> = said
+        .iter()
+        .filter(|line| line.contains("read-only or offline"))
+        .collect();
     assert_eq!(said.len(), 1, "{said:?}");
     drop(log);
     let told = files.txns().space().statistics().available;
     let inode = find(&files, b"kept");
-    assert!(files.read(&inode, 0, len).unwrap().iter().all(|byte| *byte == 1));
+    assert!(files
+        .read(&inode, 0, len)
+        .unwrap()
+        .iter()
+        .all(|byte| *byte == 1));
     let space = files.fs.file_space();
     space.truncate(&inode, Bytes::ZERO, NOW).unwrap();
     for _ in 0..3 {
@@ -97,7 +108,12 @@ fn data_go_elsewhere(conventional: u64) {
     // More than the group could hold, if it were written.
     for number in 0..12 * ZONE / MIB {
         let name = format!("file{number}");
-        let Ok(other) = files.fs.names().create(&files.root, name.as_bytes(), &harness::mount::FILE) else {
+        let Ok(other) =
+            files
+                .fs
+                .names()
+                .create(&files.root, name.as_bytes(), &harness::mount::FILE)
+        else {
             break;
         };
         match files.write_sectors(&other, 0, &vec![2; MIB as usize], MIB) {
@@ -107,7 +123,11 @@ fn data_go_elsewhere(conventional: u64) {
         written += MIB;
         let at = address(&files, &other, 0);
         assert!(!chunk.contains(at), "file {number} at {at:?} in {chunk:?}");
-        assert!(files.read(&other, 0, MIB).unwrap().iter().all(|byte| *byte == 2));
+        assert!(files
+            .read(&other, 0, MIB)
+            .unwrap()
+            .iter()
+            .all(|byte| *byte == 2));
     }
     assert!(written > 2 * ZONE, "only {written}");
     files.txns().commit().unwrap();

@@ -167,6 +167,29 @@ fn a_system_chunk_is_listed_when_it_is_durable() {
     }
 }
 
+/// Each leaf of the chunk tree keeps the group that it was written to last, until it is written elsewhere for that: the superblock
+/// has no room for as many groups as there are leaves.
+#[test]
+fn a_large_chunk_tree_keeps_to_few_groups() {
+    let layout = tools::zone_layout(4 * MIB);
+    let mounted = mount(tools::mkfs_zoned(4000, &[], layout)).unwrap();
+    for number in 0..1300 {
+        let done = mounted
+            .txns
+            .make_data_chunk()
+            .and_then(|()| mounted.txns.commit());
+        assert_eq!(done, Ok(()), "chunk {number}");
+        let groups = system_groups(mounted.txns.volume()).len();
+        assert!(groups < 8, "{groups} groups behind {number} chunks");
+    }
+    let image = unmount(mounted);
+    tools::check(&image).unwrap();
+    let mounted = mount(image).unwrap();
+    mounted.txns.make_data_chunk().unwrap();
+    mounted.txns.commit().unwrap();
+    drop(unmount(mounted));
+}
+
 /// The chunk tree moves to another group when the first is full, and back when that is empty.
 #[test]
 fn the_chunk_tree_moves_from_group_to_group() {
