@@ -115,10 +115,8 @@ impl Allocator {
             BlockClass::Metadata | BlockClass::TreeLog => &self.cursors.metadata,
         };
         if cursor.load(Ordering::Relaxed) == NOWHERE {
-            let first = groups
-                .holding(near, near.saturating_add(Bytes::new(1)))
-                .map(|group| group.start().get());
-            cursor.store(first.unwrap_or(0), Ordering::Relaxed);
+            let first = begun_group(&groups, class.class(), near);
+            cursor.store(first.map_or(0, Logical::get), Ordering::Relaxed);
         }
         if class == BlockClass::TreeLog && self.groups.volume.rules().writes_in_order() {
             if let Some(start) = self.allocate_log_block(&groups, wish, from)? {
@@ -335,6 +333,22 @@ impl Allocator {
             .store(group.start().get(), Ordering::Relaxed);
         Ok(group.allocate(wish, from)?.map(|(start, _)| start))
     }
+}
+
+/// Where the first allocation since the mount looks first: in the group of `near`, but on sequential zones in one that holds active
+/// zones already. Each that is left so holds them until it gives way, with all that is free there.
+fn begun_group(groups: &GroupSet, class: Class, near: Logical) -> Option<Logical> {
+    let is_begun = |group: &&Arc<Group>| {
+        let body = group.lock();
+        let zones = body.as_appending();
+        zones.is_some_and(|zones| {
+            body.activity.is_awake() && zones.offset.get() > 0 && zones.free() > Bytes::ZERO
+        })
+    };
+    let nearest = groups.holding(near, near.saturating_add(Bytes::new(1)));
+    let begun = nearest.filter(is_begun);
+    let begun = begun.or_else(|| groups.of(class).find(is_begun));
+    begun.or(nearest).map(|group| group.start())
 }
 
 /// Whether a group lies on sequential zones and nothing was allocated there since their reset.

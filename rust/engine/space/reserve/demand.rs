@@ -17,6 +17,15 @@ pub enum Urgency {
     Commit,
 }
 
+/// How much of the global reserve may go where free bytes are lost until zones are reset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::space) enum Reserve {
+    /// A little: more of it would leave no place to move a group to.
+    Kept,
+    /// All of it: a commit does not go on otherwise.
+    DrawnOn,
+}
+
 /// Whether free bytes were taken out of what can be promised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "nothing was taken where it is refused"]

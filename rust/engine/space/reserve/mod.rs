@@ -24,7 +24,7 @@ pub use demand::{Shortage, Urgency};
 pub use reservation::{Awaited, Reservation};
 
 pub(in crate::space) use class::PerClass;
-pub(in crate::space) use demand::{Return, Withdrawal};
+pub(in crate::space) use demand::{Reserve, Return, Withdrawal};
 pub(in crate::space) use index::{GroupIndex, Offer, Offered};
 pub(in crate::space) use space_info::SpaceInfo;
 pub(in crate::space) use tally::{ByteState, Tally};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a class of block groups has and has promised, under its lock: where ENOSPC is decided (C: `space-info.c`).
 
-use super::demand::{Return, Withdrawal};
+use super::demand::{Reserve, Return, Withdrawal};
 use super::index::{GroupIndex, Offer};
 use super::tally::{ByteState, Tally};
 use super::totals::{Growth, Spare, Totals};
@@ -80,12 +80,12 @@ impl SpaceInfo {
     /// Whether no user was promised `bytes` of what is free.
     pub(in crate::space) fn can_lose(&self, bytes: Bytes) -> bool {
         let mut totals = *self.totals.lock();
-        totals.lose(bytes) == Withdrawal::Done
+        totals.lose(bytes, Reserve::Kept) == Withdrawal::Done
     }
 
-    /// Makes free bytes unusable, unless they were promised to a user.
-    pub(in crate::space) fn lose(&self, bytes: Bytes) -> Withdrawal {
-        self.totals.lock().lose(bytes)
+    /// Makes free bytes unusable, unless they were promised to a user or are kept back more than `reserve` says.
+    pub(in crate::space) fn lose(&self, bytes: Bytes, reserve: Reserve) -> Withdrawal {
+        self.totals.lock().lose(bytes, reserve)
     }
 
     /// It is not known any more where a group of `bytes` is free, of which `free` cannot be allocated now. Unless that was

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a class of block groups has and has promised, and whether it can promise more.
 
-use super::demand::Withdrawal;
+use super::demand::{Reserve, Withdrawal};
 use super::tally::{ByteState, Tally};
 use crate::disk::Bytes;
 use crate::space::{Class, Shortage, Urgency};
@@ -235,14 +235,16 @@ impl Totals {
         self.promised.saturating_add(bytes) <= self.tally.free()
     }
 
-    /// Takes `bytes` of what is free, and a little from what is kept back where all else is promised.
-    pub(super) fn lose(&mut self, bytes: Bytes) -> Withdrawal {
+    /// Takes `bytes` of what is free, and some of what is kept back where all else is promised: as much as `reserve` says.
+    pub(super) fn lose(&mut self, bytes: Bytes, reserve: Reserve) -> Withdrawal {
         let mut rest = *self;
         let missing = rest.promised.saturating_add(bytes);
         let missing = missing.saturating_sub(rest.tally.free());
-        // More of it would leave no place to move a group to.
         let GlobalReserve { size, held } = rest.global;
-        let spare = held.min(size.divided_by(8));
+        let spare = match reserve {
+            Reserve::Kept => held.min(size.divided_by(8)),
+            Reserve::DrawnOn => held,
+        };
         if missing > spare
             || rest
                 .tally

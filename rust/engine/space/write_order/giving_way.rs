@@ -11,9 +11,13 @@ use super::admit::Verdict;
 use super::group::{Closing, DataGroup, Progress, ZoneState};
 use super::{Groups, Sequential, Share, WriteOrder};
 use crate::disk::{Bytes, Logical};
+use crate::space::reserve::Reserve;
 use crate::space::Class;
 use kernel::sync::Arc;
 use latch::prelude::*;
+
+/// In which order groups of tree blocks are asked: by what each has left, and its address.
+type Rest = (Bytes, Logical);
 
 /// Whether a group's zones could be given back.
 enum GaveWay {
@@ -49,7 +53,9 @@ impl Sequential {
         for class in shares {
             let gave = match class {
                 Class::Data => self.data_gives_way(state)?,
-                Class::Metadata | Class::System => self.metadata_gives_way(state, for_group)?,
+                Class::Metadata | Class::System => {
+                    self.metadata_gives_way(state, for_group, Reserve::Kept)?
+                }
             };
             match gave {
                 GaveWay::Yes => return Ok(None),
@@ -57,7 +63,15 @@ impl Sequential {
                 GaveWay::No => {}
             }
         }
-        Ok(Some(waits.unwrap_or(Verdict::Wait)))
+        if let Some(waits) = waits {
+            return Ok(Some(waits));
+        }
+        // What is kept back is kept for commits.
+        match self.metadata_gives_way(state, for_group, Reserve::DrawnOn)? {
+            GaveWay::Yes => Ok(None),
+            GaveWay::Waits(verdict) => Ok(Some(verdict)),
+            GaveWay::No => Ok(Some(Verdict::Wait)),
+        }
     }
 
     /// Finishes the data group with the least left that nothing is on its way to. One whose zones cannot be finished holds them
@@ -88,40 +102,42 @@ impl Sequential {
         })
     }
 
-    /// Finishes the group of tree blocks with the least left of which all was sent, if its class keeps another.
-    fn metadata_gives_way(&self, state: &mut Groups, for_group: Logical) -> Result<GaveWay> {
-        let mut busy = None;
-        let mut least: Option<(Bytes, Logical)> = None;
-        for (&start, progress) in state.groups.iter() {
-            let is_kept = start == for_group || !state.has_other(progress, for_group);
-            if is_kept || progress.zone_state != ZoneState::Active || !progress.is_sent() {
+    /// Finishes the group of tree blocks with the least left of which all was sent, if its class keeps another, and what is left
+    /// was promised to nobody.
+    fn metadata_gives_way(
+        &self,
+        state: &mut Groups,
+        for_group: Logical,
+        reserve: Reserve,
+    ) -> Result<GaveWay> {
+        let mut asked = None;
+        while let Some((rest, progress)) = state.next_to_give_way(for_group, asked) {
+            asked = Some(rest);
+            if progress.group.give_up_at(progress.pointer.get(), reserve)? == Closing::Refused {
                 continue;
             }
-            if progress.is_busy() {
-                busy = Some(Verdict::Drain(progress.start, progress.len));
-                continue;
-            }
-            let left = progress.left();
-            if least.is_none_or(|(fewest, _)| left < fewest) {
-                least = Some((left, start));
-            }
-        }
-        if let Some(progress) = least.and_then(|(_, start)| state.groups.get_mut(&start)) {
-            if progress.group.close_at(progress.pointer.get())? == Closing::Closed {
-                self.finish(progress)?;
+            if self.finish(progress).is_ok() {
                 self.counters.force();
                 return Ok(GaveWay::Yes);
             }
         }
-        Ok(busy.map_or(GaveWay::No, GaveWay::Waits))
+        let busy = state.may_give_way(for_group).find(|it| it.is_busy());
+        let waits = busy.map(|it| Verdict::Drain(it.start, it.len));
+        Ok(waits.map_or(GaveWay::No, GaveWay::Waits))
     }
 
-    /// Finishes the zones of a group that was closed.
+    /// Finishes the zones of a group that was closed. After an error, which is logged, it holds them until they are reset.
     fn finish(&self, progress: &mut Progress) -> Result {
-        self.zones.finish(progress.start)?;
+        let finished = self.zones.finish(progress.start);
         progress.close();
-        self.counters.finish();
-        Ok(())
+        match finished {
+            Ok(()) => self.counters.finish(),
+            Err(error) => {
+                let start = progress.start;
+                pr_warn!("block group {start}: zones cannot be finished: {error:?}\n");
+            }
+        }
+        finished
     }
 }
 
@@ -147,19 +163,41 @@ impl WriteOrder {
         let Some(progress) = state.groups.get_mut(&start) else {
             return Ok(Closing::Refused);
         };
-        let closing = progress.group.give_up_at(progress.pointer.get())?;
+        let pointer = progress.pointer.get();
+        let closing = progress.group.give_up_at(pointer, Reserve::Kept)?;
         if closing == Closing::Closed {
-            if let Err(error) = sequential.finish(progress) {
-                // Nothing is written there any more: it holds an active zone until it is reset.
-                pr_warn!("block group {start}: zones cannot be finished: {error:?}\n");
-                progress.close();
-            }
+            // Nothing is written there any more, whatever becomes of the zones.
+            let _ = sequential.finish(progress);
         }
         Ok(closing)
     }
 }
 
 impl Groups {
+    /// The groups of tree blocks that hold active zones and may do without: all allocated there was sent, and the class of each
+    /// keeps another.
+    fn may_give_way(&self, for_group: Logical) -> impl Iterator<Item = &Progress> {
+        self.groups.iter().filter_map(move |(&start, progress)| {
+            let is_kept = start == for_group || !self.has_other(progress, for_group);
+            let may = !is_kept && progress.zone_state == ZoneState::Active && progress.is_sent();
+            may.then_some(progress)
+        })
+    }
+
+    /// The group of tree blocks to ask behind `asked`: the one with the least left comes first.
+    fn next_to_give_way(
+        &mut self,
+        for_group: Logical,
+        asked: Option<Rest>,
+    ) -> Option<(Rest, &mut Progress)> {
+        let quiet = self.may_give_way(for_group).filter(|it| !it.is_busy());
+        let rests = quiet.map(|it| (it.left(), it.start));
+        let next = rests
+            .filter(|&rest| asked.is_none_or(|asked| rest > asked))
+            .min()?;
+        Some((next, self.groups.get_mut(&next.1)?))
+    }
+
     /// The data group with the least left that nothing is on its way to.
     fn least_data(&self) -> Option<(Logical, &Arc<dyn DataGroup>)> {
         let groups = self.data.iter();

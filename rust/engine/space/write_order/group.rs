@@ -3,6 +3,7 @@
 
 use super::{Ending, NewGroup};
 use crate::disk::{Bytes, Logical};
+use crate::space::reserve::Reserve;
 use crate::space::Class;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::sync::Arc;
@@ -26,11 +27,9 @@ pub(in crate::space) trait OrderedGroup: Send + Sync {
     /// Whether `addr` was allocated and no block will ever stand there: zeros are written in its place.
     fn is_abandoned(&self, addr: Logical) -> bool;
 
-    /// Ends allocation for good if no block will be written behind `pointer`.
-    fn close_at(&self, pointer: Logical) -> Result<Closing>;
-
-    /// Ends allocation for good, and gives up what is left, if no block will be written behind `pointer` and it was promised to nobody.
-    fn give_up_at(&self, pointer: Logical) -> Result<Closing>;
+    /// Ends allocation for good, and gives up what is left, if no block will be written behind `pointer` and it was promised to
+    /// nobody. `reserve` says how much of what is kept back may go with it.
+    fn give_up_at(&self, pointer: Logical, reserve: Reserve) -> Result<Closing>;
 }
 
 /// A data group that holds active zones or may do so, as the write order sees it.

@@ -5,7 +5,7 @@ use crate::space::groups::activity::Command;
 use crate::disk::{Bug, Bytes, Logical, ZoneOffset};
 use crate::space::free::policy::{FreeSpace, Idle};
 use crate::space::groups::group::{Allocation, Body, Group};
-use crate::space::reserve::{ByteState, Withdrawal};
+use crate::space::reserve::{ByteState, Reserve, Withdrawal};
 use crate::space::write_order::{
     Closing, DataGroup, NewGroup, OrderedGroup, Share, WriteOrder, Zones,
 };
@@ -85,10 +85,15 @@ impl Group {
     }
 
     /// Gives up what is `left` of the zones, which are to be finished then, unless that was promised.
-    fn give_up_unpromised(&self, body: &mut Body, left: Bytes) -> Result<Closing> {
+    fn give_up_unpromised(
+        &self,
+        body: &mut Body,
+        left: Bytes,
+        reserve: Reserve,
+    ) -> Result<Closing> {
         // Between asking and this nobody else may be promised it.
         if body.allocation == Allocation::Open
-            && self.space_info().lose(left) == Withdrawal::Refused
+            && self.space_info().lose(left, reserve) == Withdrawal::Refused
         {
             return Ok(Closing::Refused);
         }
@@ -119,19 +124,10 @@ impl OrderedGroup for Group {
             .is_some_and(|appending| appending.is_abandoned(addr))
     }
 
-    fn close_at(&self, pointer: Logical) -> Result<Closing> {
-        let mut body = self.lock();
-        if rest_behind(&mut body, pointer).is_none() {
-            return Ok(Closing::Refused);
-        }
-        self.give_up_rest(&mut body)?;
-        Ok(Closing::Closed)
-    }
-
-    fn give_up_at(&self, pointer: Logical) -> Result<Closing> {
+    fn give_up_at(&self, pointer: Logical, reserve: Reserve) -> Result<Closing> {
         let mut body = self.lock();
         match rest_behind(&mut body, pointer) {
-            Some(left) => self.give_up_unpromised(&mut body, left),
+            Some(left) => self.give_up_unpromised(&mut body, left, reserve),
             None => Ok(Closing::Refused),
         }
     }
@@ -176,7 +172,7 @@ impl Group {
         let Some(command) = body.activity.command() else {
             return Ok(None);
         };
-        if self.give_up_unpromised(&mut body, left)? == Closing::Refused {
+        if self.give_up_unpromised(&mut body, left, Reserve::Kept)? == Closing::Refused {
             body.activity.undo(command);
             return Ok(None);
         }

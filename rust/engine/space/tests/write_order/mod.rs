@@ -268,6 +268,48 @@ fn metadata_gives_way_where_it_holds_its_share() {
     assert_eq!(groups[0].allocate(), None, "it gave way");
 }
 
+/// What is kept back stays as long as another group, with more left, can give way; a commit that cannot go on takes it.
+#[test]
+fn what_is_kept_back_gives_way_last() {
+    let (device, order, groups) = setup(2, 4);
+    let write = |group: &Allocator| {
+        let addr = group.allocate().unwrap();
+        drop(send(&order, &device, addr));
+        device.complete(addr);
+    };
+    write(&groups[0]);
+    write(&groups[0]);
+    write(&groups[1]);
+    groups[0].is_kept_back.store(true, Ordering::Relaxed);
+    write(&groups[2]);
+    assert_eq!(groups[1].allocate(), None, "it gave way");
+    write(&groups[0]);
+    groups[2].is_kept_back.store(true, Ordering::Relaxed);
+    write(&groups[3]);
+    assert_eq!(groups[0].allocate(), None, "it gave way");
+    write(&groups[2]);
+}
+
+/// A worn zone keeps what it holds until it is reset, and the next group is asked: that is no reason to end a commit.
+#[test]
+fn a_group_of_tree_blocks_may_fail_to_give_way() {
+    let (device, order, groups) = setup(2, 3);
+    for group in [&groups[0], &groups[0], &groups[1]] {
+        let addr = group.allocate().unwrap();
+        drop(send(&order, &device, addr));
+        device.complete(addr);
+    }
+    device.worn.store(0, Ordering::Relaxed);
+    let addr = groups[2].allocate().unwrap();
+    assert_eq!(admit(&order, addr, WriteMode::Commit), Ok("write"));
+    assert_eq!(groups[0].allocate(), None, "it was closed");
+    assert_eq!(groups[1].allocate(), None, "it gave way");
+    drop(send(&order, &device, addr));
+    device.complete(addr);
+    assert!(order.is_quiet(Logical::new(0)));
+    order.reset(Logical::new(0)).unwrap();
+}
+
 /// A rest is given up where all was sent and has completed and the class has another group; also where the zone is worn, which
 /// then can be reset all the same.
 #[test]

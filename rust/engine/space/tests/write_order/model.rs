@@ -3,6 +3,7 @@
 
 use crate::btree::WriteMode;
 use crate::disk::{Bytes, Logical};
+use crate::space::reserve::Reserve;
 use crate::space::write_order::{
     Admission, Closing, DataGroup, Ending, InFlight, NewGroup, OrderedGroup, Share, WriteOrder,
     Zones,
@@ -153,6 +154,8 @@ pub(super) struct Allocator {
     pub(super) end: AtomicU64,
     lock: Mutex<()>,
     abandoned: Mutex<BTreeSet<u64>>,
+    /// Whether what it has left is of what is kept back.
+    pub(super) is_kept_back: AtomicBool,
 }
 
 impl Allocator {
@@ -163,6 +166,7 @@ impl Allocator {
                 end: AtomicU64::new(start),
                 lock: Mutex::new(()),
                 abandoned: Mutex::default(),
+                is_kept_back: AtomicBool::new(false),
             },
             GFP_KERNEL,
         )
@@ -201,17 +205,14 @@ impl OrderedGroup for Allocator {
         self.abandoned.lock().unwrap().contains(&addr.get())
     }
 
-    fn close_at(&self, pointer: Logical) -> Result<Closing> {
+    fn give_up_at(&self, pointer: Logical, reserve: Reserve) -> Result<Closing> {
         let _lock = self.lock.lock().unwrap();
-        if self.blocks_end() > pointer {
+        let is_kept = reserve == Reserve::Kept && self.is_kept_back.load(Ordering::Relaxed);
+        if self.blocks_end() > pointer || is_kept {
             return Ok(Closing::Refused);
         }
         self.end.store(self.start + ZONE, Ordering::Relaxed);
         Ok(Closing::Closed)
-    }
-
-    fn give_up_at(&self, pointer: Logical) -> Result<Closing> {
-        self.close_at(pointer)
     }
 }
 
