@@ -251,17 +251,27 @@ impl Commits<'_> {
 
     /// The superblock is durable: what the transaction freed may be used. It stays committed whatever fails now.
     fn complete(&self, transaction: &Transaction) -> Result {
-        let freed = self
-            .0
-            .space
-            .unpin(transaction.generation)
-            .and_then(|()| self.0.chunks().finish_removals(transaction));
+        // The next one may have aborted as the trees took for free what is in use: by what they say nothing is freed then.
+        let is_alive = self.0.check_alive().is_ok();
+        let freed = match is_alive {
+            true => self.free(transaction),
+            false => Ok(()),
+        };
         let mut joining = self.0.joining.lock();
         joining.committed = transaction.generation;
         joining.unblocked = None;
         drop(joining);
         self.0.moved.notify_all();
-        freed.and_then(|()| self.0.size_global_reserve())
+        match is_alive {
+            true => freed.and_then(|()| self.0.size_global_reserve()),
+            false => Ok(()),
+        }
+    }
+
+    /// Frees what the transaction freed: its superblock is durable.
+    fn free(&self, transaction: &Transaction) -> Result {
+        self.0.space.unpin(transaction.generation)?;
+        self.0.chunks().finish_removals(transaction)
     }
 
     /// Drops the blocks of transactions that will never be committed from the cache.
