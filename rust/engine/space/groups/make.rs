@@ -157,7 +157,7 @@ fn lost_body(chunk: &Chunk, tally: Tally) -> Result<Body> {
     if tally.used > tally.total {
         let (used, total) = (tally.used.get(), tally.total.get());
         let flaw = Flaw::new("more is used than the block group holds", used, total);
-        return Err(flaw.at(Place::BlockGroup(chunk.logical)).report());
+        return Err(flaw.at(Site::BlockGroup(chunk.logical)).report());
     }
     let read_only = tally.free();
     Ok(Body {

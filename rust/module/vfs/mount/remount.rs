@@ -36,7 +36,7 @@ impl Mount {
         if asked.access == Access::ReadWrite {
             let kept = keep_as_asked(self.transactions(), said);
             kept.inspect_err(|_| {
-                if was_read_only {
+                if before == Access::ReadOnly {
                     self.volume().pause_writing();
                 }
             })?;

@@ -2,10 +2,10 @@
 //! The active zones of groups of file data: when they are given back, and waiting for that.
 
 use super::finishing::{close_rest, finish_zones, GivenUp, Relief};
-use crate::space::groups::activity::Command;
 use crate::disk::Bytes;
+use crate::space::groups::activity::Command;
 use crate::space::groups::block_groups::BlockGroups;
-use crate::space::groups::group::{Allocation, Body, Group};
+use crate::space::groups::group::{Body, Group};
 use crate::space::write_order::{DataGroup, DataProgress, DataWait, Ending};
 use crate::space::{Class, DataExtent};
 use kernel::sync::Arc;

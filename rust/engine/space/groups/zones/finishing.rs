@@ -4,7 +4,6 @@
 use crate::space::free::policy::FreeSpace;
 use crate::space::groups::block_groups::BlockGroups;
 use crate::space::groups::group::{Body, Group};
-use crate::space::write_order::{Closing, DataGroup};
 use latch::prelude::*;
 
 /// Whether active zones were given back.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the write order asks of block groups and of the volume that their zones belong to.
 
-use crate::space::groups::activity::Command;
 use crate::disk::{Bug, Bytes, Logical, ZoneOffset};
 use crate::space::free::policy::{FreeSpace, Idle};
+use crate::space::groups::activity::Command;
 use crate::space::groups::group::{Allocation, Body, Group};
 use crate::space::reserve::{ByteState, Reserve, Withdrawal};
 use crate::space::write_order::{

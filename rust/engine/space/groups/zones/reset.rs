@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Emptying the zones of groups in which nothing is left.
 
-use crate::space::groups::activity::Command;
 use crate::disk::{Bug, Bytes, Logical};
+use crate::space::groups::activity::Command;
 use crate::space::groups::block_groups::BlockGroups;
 use crate::space::groups::group::{Allocation, Body, Group};
 use crate::space::reserve::ByteState;
