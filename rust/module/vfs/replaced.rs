@@ -28,7 +28,7 @@ const MOST: usize = 256;
 /// The most that may come while somebody waits, none larger than [`LATE_SIZE`].
 const LATE: usize = 16;
 
-/// See [`LATE`].
+/// The largest file that may come while somebody waits, see [`LATE`].
 const LATE_SIZE: Bytes = Bytes::new(1 << 20);
 
 /// The files of a mount whose bytes must reach the device before what they have replaced is gone.
