@@ -95,19 +95,29 @@ impl Mount {
         self.committer.pause();
         let begun = self.transactions().begin_writing(space_cache::keep(word));
         self.committer.go_on();
-        begun?;
+        begun.inspect_err(|_| self.stop_if_failed())?;
         if word == Some(SpaceCacheWord::None) {
             let given_up = self.transactions().give_up_caches();
             // The super block stays as it is.
-            given_up.inspect_err(|_| self.volume().pause_writing())?;
+            given_up.inspect_err(|_| {
+                self.volume().pause_writing();
+                self.stop_if_failed();
+            })?;
         }
         self.clean_all_orphans();
-        if self.has_failed() {
+        self.stop_if_failed();
+        match self.has_failed() {
             // The super block was made read-only, and who asked must not make it writable again.
-            self.committer.stop();
-            return Err(EROFS);
+            true => Err(EROFS),
+            false => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Behind an abort the committer has nothing more to do.
+    fn stop_if_failed(&self) {
+        if self.has_failed() {
+            self.committer.stop();
+        }
     }
 
     /// The committer stays: what files are still writing, where the remount is forced, becomes a transaction later. What it
