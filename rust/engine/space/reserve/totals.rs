@@ -235,17 +235,19 @@ impl Totals {
         self.promised.saturating_add(bytes) <= self.tally.free()
     }
 
-    /// Takes `bytes` of what is free, and some of what is kept back where all else is promised: as much as `reserve` says.
+    /// Takes `bytes` of what is free, and some of what is kept back where all else is promised: an eighth, or, as a last resort,
+    /// whatever there is, and what others were promised.
     pub(super) fn lose(&mut self, bytes: Bytes, reserve: Reserve) -> Withdrawal {
         let mut rest = *self;
         let missing = rest.promised.saturating_add(bytes);
         let missing = missing.saturating_sub(rest.tally.free());
         let GlobalReserve { size, held } = rest.global;
-        let spare = match reserve {
-            Reserve::Kept => held.min(size.divided_by(8)),
-            Reserve::DrawnOn => held,
+        let is_promised = match reserve {
+            Reserve::Kept => missing > held.min(size.divided_by(8)),
+            // Without it a commit ends in a hole; who was promised too much is refused later, perhaps.
+            Reserve::DrawnOn => false,
         };
-        if missing > spare
+        if is_promised
             || rest
                 .tally
                 .shift(bytes, ByteState::Free, ByteState::Unusable)
@@ -253,8 +255,9 @@ impl Totals {
         {
             return Withdrawal::Refused;
         }
-        rest.global.held = held.saturating_sub(missing);
-        rest.unpromise(missing);
+        let drawn = missing.min(held);
+        rest.global.held = held.saturating_sub(drawn);
+        rest.unpromise(drawn);
         *self = rest;
         Withdrawal::Done
     }

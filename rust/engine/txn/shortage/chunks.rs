@@ -65,11 +65,13 @@ impl Chunks<'_> {
         // The chunk item may split blocks of the chunk tree.
         if class != Class::System && self.0.space.chunk_wanted() == Some(Class::System) {
             match self.make_one(context, &mut leaving, Class::System) {
-                Err(error) if error == ENOSPC => {}
+                Err(error) if error == ENOSPC => self.0.check_writable()?,
                 made => made?,
             }
         }
         if class != Class::System && !self.0.space.has_room_for_chunk_items() {
+            // Nobody is to be promised what such a chunk would have.
+            self.0.space.chunk_refused(class);
             return Err(ENOSPC);
         }
         self.make_one(context, &mut leaving, class)

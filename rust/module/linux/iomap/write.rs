@@ -100,7 +100,7 @@ fn reserve<T: FileData>(
     let scope = Scope::Front;
     let mut result = file.reserve(&mut allowance, &range, scope, patience);
     if result == Err(ENOSPC) && patience == Patience::Waits {
-        write_out_all(inode.super_block());
+        write_out_all(inode.super_block(), Persistence::Patient);
         result = file.reserve(&mut allowance, &range, scope, patience);
         // Then for less: to wait once more would not help but for the last block.
         let mut len = range.end.saturating_since(range.start);

@@ -11,14 +11,28 @@ use kernel::ffi::c_long;
 use latch::prelude::*;
 
 /// Calls `change`, and once more if there was no space: after all dirty data was written out. The caller holds no
-/// folio's lock and nothing else that writeback takes.
+/// folio's lock and nothing else that writeback takes, and nobody who holds `s_umount` waits for it.
 pub(in crate::linux) fn with_space<R>(
     inode: &Inode,
     mut change: impl FnMut() -> Result<R>,
 ) -> Result<R> {
     match change() {
         Err(error) if error == ENOSPC => {
-            write_out_all(inode.super_block());
+            write_out_all(inode.super_block(), Persistence::Patient);
+            change()
+        }
+        result => result,
+    }
+}
+
+/// Calls `change` as [`with_space`] does, for those that somebody who holds `s_umount` may wait for.
+pub(in crate::linux) fn with_space_at_once<R>(
+    inode: &Inode,
+    mut change: impl FnMut() -> Result<R>,
+) -> Result<R> {
+    match change() {
+        Err(error) if error == ENOSPC => {
+            write_out_all(inode.super_block(), Persistence::Awaited);
             change()
         }
         result => result,
@@ -26,25 +40,42 @@ pub(in crate::linux) fn with_space<R>(
 }
 
 /// Writes out all dirty data of the file system and waits for it. The caller holds nothing that writeback takes.
-pub(in crate::linux) fn write_out_all(sb: &SuperBlock) {
-    if let Some(write_outs) = sb.write_outs() {
-        write_outs.share(|| {
-            // As long as others read, sync(2) perhaps, and one waits behind them to mount the volume once more, it is not to
-            // be had. To wait for it would be too long: who freezes has it, and waits for stores to memory that ask for space
-            // here.
-            for _ in 0..HOLDS {
-                if sb.try_hold(|held| held.write_out()).is_ok() {
-                    return;
-                }
-                // SAFETY: Nothing that must not sleep is under way, by the callers' promise.
-                unsafe { b::schedule_timeout_uninterruptible(TURN) };
+///
+/// As long as others read, sync(2) perhaps, and one waits behind them to mount the volume once more, the super block cannot be
+/// held. To wait for it would be too long: who freezes has it, and waits for stores to memory that ask for space here. So it is
+/// tried, for some seconds at the most, and once by who is awaited.
+pub(in crate::linux) fn write_out_all(sb: &SuperBlock, persistence: Persistence) {
+    let Some(write_outs) = sb.write_outs() else {
+        return;
+    };
+    let tries = match persistence {
+        Persistence::Patient => HOLDS,
+        Persistence::Awaited => 1,
+    };
+    write_outs.share(|| {
+        for tried in 1..=tries {
+            let is_done = sb.try_hold(|held| held.write_out()).is_ok();
+            if is_done || tried == tries || sleep_a_turn().is_err() {
+                return;
             }
-        });
-    }
+        }
+    });
 }
 
 /// How often a super block is tried to be held, a turn apart: ten seconds.
 const HOLDS: u32 = 850;
+
+/// Sleeps for a turn. `EINTR` for who is to be killed.
+fn sleep_a_turn() -> Result {
+    // SAFETY: Who asks for space may sleep.
+    unsafe {
+        b::schedule_timeout_killable(TURN);
+        match b::rbtrfs_is_killed() {
+            true => Err(EINTR),
+            false => Ok(()),
+        }
+    }
+}
 
 /// For how many jiffies a turn lasts.
 const TURN: c_long = 3;
@@ -89,14 +120,7 @@ pub(in crate::linux) fn in_turn<R>(
 
 /// Gives others a moment to give back what they were promised. `EINTR` for who is to be killed.
 pub(in crate::linux) fn await_turn(inode: &Inode) -> Result {
-    // What is dirty is not on its way by itself.
-    write_out_all(inode.super_block());
-    // SAFETY: Nothing that must not sleep is under way, by the callers' promise.
-    unsafe {
-        b::schedule_timeout_killable(TURN);
-        match b::rbtrfs_is_killed() {
-            true => Err(EINTR),
-            false => Ok(()),
-        }
-    }
+    // What is dirty is not on its way by itself. Who comes here comes again.
+    write_out_all(inode.super_block(), Persistence::Awaited);
+    sleep_a_turn()
 }

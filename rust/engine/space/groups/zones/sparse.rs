@@ -152,8 +152,9 @@ impl BlockGroups {
         while let Some(group) = self.next_in(Class::System, from) {
             from = group.end();
             let body = group.lock();
-            // It is empty, or will be by a commit.
-            if body.tally.used.is_zero() && body.tally.reserved.is_zero() {
+            // It is empty, or will be by a commit, unless its zones take no command.
+            let is_lost = matches!(body.free_space, FreeSpace::GivenUp);
+            if body.tally.used.is_zero() && body.tally.reserved.is_zero() && !is_lost {
                 return None;
             }
             let found = in_use(&body, Bytes::ZERO, None);

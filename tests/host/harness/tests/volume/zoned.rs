@@ -18,6 +18,8 @@ use kernel::print::Capture;
 use kernel::sync::Arc;
 use std::vec::Vec;
 
+const FIRST: DeviceId = DeviceId::new(1);
+
 #[test]
 fn the_superblock_log_goes_round() {
     let (image, walked) = zoned_image();
@@ -129,10 +131,7 @@ fn load_all(volume: &Volume) {
 
 /// Makes a chunk in zones that are not in `used`, and takes them.
 fn make_chunk(volume: &Volume, flags: BlockGroupFlags, used: &mut Vec<DeviceRange>) -> Arc<Chunk> {
-    let chunk = volume
-        .unused()
-        .plan_chunk(flags, DeviceId::new(1), used)
-        .unwrap();
+    let chunk = volume.unused().plan_chunk(flags, FIRST, used).unwrap();
     used.extend(chunk.stripes.iter().map(|stripe| DeviceRange {
         start: stripe.at,
         len: chunk.len,
@@ -289,10 +288,7 @@ fn a_copy_that_was_never_written_is_evened_out() {
     used.sort();
     volume.zones().reset_stray(&mut |_| in_use(&used)).unwrap();
     let flags = BlockGroupFlags::METADATA.with(BlockGroupFlags::DUP);
-    let plan = volume
-        .unused()
-        .plan_chunk(flags, DeviceId::new(1), &used)
-        .unwrap();
+    let plan = volume.unused().plan_chunk(flags, FIRST, &used).unwrap();
     let (logical, stripes) = (plan.logical, [plan.stripes[0], plan.stripes[1]]);
     let chunk = volume.add_chunk(plan).unwrap();
     assert_eq!(load(&volume, &chunk).alloc_offset, ZoneOffset::new(0));
@@ -336,7 +332,7 @@ fn chunks_take_empty_zones_and_never_those_of_the_log() {
         open_whole(&device, &walked)
     };
     let mut planned = 0;
-    while let Ok(chunk) = volume.unused().plan_chunk(flags, DeviceId::new(1), &used) {
+    while let Ok(chunk) = volume.unused().plan_chunk(flags, FIRST, &used) {
         assert_eq!(chunk.len, Bytes::new(tools::ZONE_SIZE));
         for stripe in chunk.stripes.iter() {
             assert!(stripe.at.get() >= 2 * tools::ZONE_SIZE && stripe.at.get() != stray);
@@ -362,7 +358,7 @@ fn chunks_take_empty_zones_and_never_those_of_the_log() {
     );
     let single = volume
         .unused()
-        .plan_chunk(BlockGroupFlags::DATA, DeviceId::new(1), &used)
+        .plan_chunk(BlockGroupFlags::DATA, FIRST, &used)
         .unwrap();
     assert_eq!(single.len, Bytes::new(tools::ZONE_SIZE));
     assert_eq!(device.violations(), Vec::<String>::new());
@@ -489,7 +485,7 @@ fn emulated_zones_are_conventional() {
         .is_some());
     let planned = volume
         .unused()
-        .plan_chunk(BlockGroupFlags::DATA, DeviceId::new(1), &used(&walked))
+        .plan_chunk(BlockGroupFlags::DATA, FIRST, &used(&walked))
         .unwrap();
     assert_eq!(planned.stripes[0].at.get() % tools::ZONE_SIZE, 0);
     assert!(planned.stripes[0].at.get() >= 2 * tools::ZONE_SIZE);
@@ -509,7 +505,7 @@ fn an_emulated_zone_with_a_superblock_is_no_chunks() {
         stripes
             .push(
                 Stripe {
-                    devid: DeviceId::new(1),
+                    devid: FIRST,
                     at,
                     dev_uuid,
                 },
