@@ -41,9 +41,9 @@ pub(in crate::linux) fn with_space_at_once<R>(
 
 /// Writes out all dirty data of the file system and waits for it. The caller holds nothing that writeback takes.
 ///
-/// As long as others read, sync(2) perhaps, and one waits behind them to mount the volume once more, the super block cannot be
-/// held. To wait for it would be too long: who freezes has it, and waits for stores to memory that ask for space here. So it is
-/// tried, for some seconds at the most, and once by who is awaited.
+/// The super block cannot be held as long as others read, sync(2) perhaps, and one waits behind them to mount the volume once more.
+/// Nobody may wait for it, as who freezes has it and waits for stores to memory that ask for space here: the patient try it for some
+/// seconds, the awaited once.
 pub(in crate::linux) fn write_out_all(sb: &SuperBlock, persistence: Persistence) {
     let Some(write_outs) = sb.write_outs() else {
         return;

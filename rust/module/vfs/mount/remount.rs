@@ -95,28 +95,21 @@ impl Mount {
         self.committer.pause();
         let begun = self.transactions().begin_writing(space_cache::keep(word));
         self.committer.go_on();
-        begun.inspect_err(|_| self.stop_if_failed())?;
+        begun.inspect_err(|_| stop_if_failed(self))?;
         if word == Some(SpaceCacheWord::None) {
             let given_up = self.transactions().give_up_caches();
             // The super block stays as it is.
             given_up.inspect_err(|_| {
                 self.volume().pause_writing();
-                self.stop_if_failed();
+                stop_if_failed(self);
             })?;
         }
         self.clean_all_orphans();
-        self.stop_if_failed();
+        stop_if_failed(self);
         match self.has_failed() {
             // The super block was made read-only, and who asked must not make it writable again.
             true => Err(EROFS),
             false => Ok(()),
-        }
-    }
-
-    /// Behind an abort the committer has nothing more to do.
-    fn stop_if_failed(&self) {
-        if self.has_failed() {
-            self.committer.stop();
         }
     }
 
@@ -174,5 +167,12 @@ fn keep_as_asked(transactions: &Transactions, said: Option<SpaceCacheWord>) -> R
         Some(SpaceCacheWord::None) => transactions.give_up_caches(),
         Some(SpaceCacheWord::Old) => transactions.take_up_caches(),
         Some(SpaceCacheWord::Tree) | None => Ok(()),
+    }
+}
+
+/// Stops the committer behind an abort: it has nothing more to do.
+fn stop_if_failed(mount: &Mount) {
+    if mount.has_failed() {
+        mount.committer.stop();
     }
 }
