@@ -58,10 +58,10 @@ impl Flagged for Rbtrfs {
         if scope == Scope::All {
             change.set(InodeFlags::DIRSYNC, Wish::of(asked, fl::DIRSYNC));
             let data = match (is_file, inode.size().is_zero()) {
-                (false, _) => FileData::OfOthers,
-                (true, false) => FileData::Written,
-                (true, true) if mount.fs().makes_checksums() => FileData::Summed,
-                (true, true) => FileData::Unsummed,
+                (false, _) => Contents::OfOthers,
+                (true, false) => Contents::Written,
+                (true, true) if mount.fs().makes_checksums() => Contents::Summed,
+                (true, true) => Contents::Unsummed,
             };
             change.set_nodatacow(Wish::of(asked, fl::NODATACOW), data);
             compression = change.set_compression(asked);
@@ -130,7 +130,7 @@ impl Wish {
 
 /// The file data that an inode's flags speak of.
 #[derive(Clone, Copy, Debug)]
-enum FileData {
+enum Contents {
     /// The inode is no file: its flags are for the files that are made in it.
     OfOthers,
     /// The file has data.
@@ -166,13 +166,13 @@ impl Change {
 
     /// A file with data stays as it is. What has no data has no checksums to keep either: they come back as the mount
     /// says.
-    fn set_nodatacow(&mut self, wish: Wish, data: FileData) {
+    fn set_nodatacow(&mut self, wish: Wish, data: Contents) {
         match (data, wish) {
-            (FileData::Written, _) => return,
-            (FileData::Summed, _) | (FileData::Unsummed, Wish::On) => {
+            (Contents::Written, _) => return,
+            (Contents::Summed, _) | (Contents::Unsummed, Wish::On) => {
                 self.set(InodeFlags::NODATASUM, wish);
             }
-            (FileData::Unsummed, Wish::Off) | (FileData::OfOthers, _) => {}
+            (Contents::Unsummed, Wish::Off) | (Contents::OfOthers, _) => {}
         }
         self.set(InodeFlags::NODATACOW, wish);
     }

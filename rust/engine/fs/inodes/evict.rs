@@ -59,7 +59,7 @@ impl Inodes<'_> {
             return Err(EINVAL);
         }
         self.remove(inode, Pace::Through)
-            .inspect_err(|_| inode.subvolume().note_left(inode.number()))
+            .inspect_err(|_| self.leave(inode))
     }
 
     /// Leaves an inode without names that nobody has open to [`Self::clean_left`]; nothing is written.

@@ -161,17 +161,8 @@ fn lost_body(chunk: &Chunk, tally: Tally) -> Result<Body> {
     }
     let read_only = tally.free();
     Ok(Body {
-        tally: Tally { read_only, ..tally },
-        free_space: FreeSpace::GivenUp,
-        allocation: Allocation::Open,
         activity: Activity::Asleep,
-        under_way: Bytes::ZERO,
-        unwritten: Bytes::ZERO,
-        ending: Ending::Full,
-        tried: None,
-        resets: 0,
-        superblocks: Bytes::ZERO,
-        offered: Offered::default(),
+        ..open_body(Tally { read_only, ..tally }, FreeSpace::GivenUp)
     })
 }
 

@@ -41,9 +41,6 @@ pub(in crate::txn) fn reclaim(shared: &Arc<Shared>, when: Reclaim) -> Result<Out
     }
     while let Some(sparse) = shared.space.next_sparse(when) {
         outcome = empty(shared, sparse)?;
-        if outcome == Outcome::Emptied {
-            shared.groups_emptied.fetch_add(1, Ordering::Relaxed);
-        }
         if outcome != Outcome::Stays || when != Reclaim::Now {
             break;
         }
@@ -55,9 +52,7 @@ pub(in crate::txn) fn reclaim(shared: &Arc<Shared>, when: Reclaim) -> Result<Out
 /// group, and the superblock has room for few. No handle may be held.
 pub(in crate::txn) fn reclaim_chunk_tree(shared: &Arc<Shared>) -> Result {
     if let Some(sparse) = shared.space.next_sparse_system() {
-        if empty(shared, sparse)? == Outcome::Emptied {
-            shared.groups_emptied.fetch_add(1, Ordering::Relaxed);
-        }
+        empty(shared, sparse)?;
     }
     Ok(())
 }
@@ -79,7 +74,7 @@ fn empty(shared: &Arc<Shared>, sparse: Sparse) -> Result<Outcome> {
     match rewrite_all(shared, &sparse) {
         Ok(()) => {
             run_refs(shared)?;
-            Ok(outcome(sparse))
+            Ok(outcome(shared, sparse))
         }
         Err(error) if error == ENOSPC => Ok(Outcome::NoSpace),
         Err(error) => {
@@ -89,14 +84,17 @@ fn empty(shared: &Arc<Shared>, sparse: Sparse) -> Result<Outcome> {
                 sparse.start(),
                 error.to_errno()
             );
-            Ok(outcome(sparse))
+            Ok(outcome(shared, sparse))
         }
     }
 }
 
-fn outcome(sparse: Sparse) -> Outcome {
+fn outcome(shared: &Shared, sparse: Sparse) -> Outcome {
     match sparse.tried() {
-        Remains::Nothing => Outcome::Emptied,
+        Remains::Nothing => {
+            shared.groups_emptied.fetch_add(1, Ordering::Relaxed);
+            Outcome::Emptied
+        }
         Remains::Some => Outcome::Stays,
     }
 }

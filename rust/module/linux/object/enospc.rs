@@ -11,28 +11,24 @@ use kernel::ffi::c_long;
 use latch::prelude::*;
 
 /// Calls `change`, and once more if there was no space: after all dirty data was written out. The caller holds no
-/// folio's lock and nothing else that writeback takes, and nobody who holds `s_umount` waits for it.
+/// folio's lock and nothing else that writeback takes. Nobody who holds `s_umount` waits for it, but a freeze for faults, which is
+/// put off for some seconds then.
 pub(in crate::linux) fn with_space<R>(
     inode: &Inode,
-    mut change: impl FnMut() -> Result<R>,
+    change: impl FnMut() -> Result<R>,
 ) -> Result<R> {
-    match change() {
-        Err(error) if error == ENOSPC => {
-            write_out_all(inode.super_block(), Persistence::Patient);
-            change()
-        }
-        result => result,
-    }
+    with_space_by(inode, Persistence::Patient, change)
 }
 
-/// Calls `change` as [`with_space`] does, for those that somebody who holds `s_umount` may wait for.
-pub(in crate::linux) fn with_space_at_once<R>(
+/// Calls `change` as [`with_space`] does, with such persistence in writing out.
+pub(in crate::linux) fn with_space_by<R>(
     inode: &Inode,
+    persistence: Persistence,
     mut change: impl FnMut() -> Result<R>,
 ) -> Result<R> {
     match change() {
         Err(error) if error == ENOSPC => {
-            write_out_all(inode.super_block(), Persistence::Awaited);
+            write_out_all(inode.super_block(), persistence);
             change()
         }
         result => result,

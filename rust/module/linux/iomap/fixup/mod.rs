@@ -27,7 +27,7 @@ use super::{
     bindings, clean_behind, inside_file, mark_all_dirty, next_up_to_date, of, range_of, Blocks,
     FileData, Patience, Scope,
 };
-use crate::linux::enospc::{in_turn, with_space_at_once, Persistence};
+use crate::linux::enospc::{in_turn, with_space_by, Persistence};
 use crate::linux::loff::first_and_last;
 use crate::linux::{Folio, Inode, LockedFolio};
 use core::ops::Range;
@@ -168,7 +168,7 @@ fn mend<T: FileData>(file: &T, inode: &Inode, pos: FileOffset, folio: &Folio) ->
     loop {
         // No space for what the folio has behind the end of the file.
         let range = inside_file(inode, pos..pos.saturating_add(folio.size().into()));
-        with_space_at_once(inode, || {
+        with_space_by(inode, Persistence::Awaited, || {
             file.reserve(&mut allowance, &range, Scope::Whole, Patience::Waits)
         })?;
         let locked = LockedFolio::lock(folio.into());
