@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A zone has gone read-only: what is there can be read, nothing is written there any more, and all else goes on.
 
-use crate::files::{Files, SECTOR};
-use engine::disk::{BlockGroupFlags, Bytes, FileOffset, Logical};
-use engine::fs::{Inode, MappingKind};
+use crate::files::Files;
+use engine::disk::{BlockGroupFlags, Bytes, Logical};
+use engine::fs::Inode;
 use engine::volume::Chunk;
 use harness::device::zones::ZoneLayout;
 use harness::device::Image;
@@ -25,15 +25,6 @@ fn zones(conventional: u64) -> Image {
         ..tools::zone_layout(ZONE)
     };
     tools::mkfs_zoned(ZONES, &["-m", "single", "-d", "single"], layout)
-}
-
-/// The address of what a file has at `at`.
-fn address(files: &Files, inode: &Inode, at: u64) -> Logical {
-    let (at, len) = (FileOffset::new(at), Bytes::new(SECTOR));
-    match files.fs.mappings().find(inode, at, len).unwrap().kind {
-        MappingKind::Data { logical } => logical,
-        _ => panic!("a file has data"),
-    }
 }
 
 /// Breaks the zone of a chunk.
@@ -75,7 +66,7 @@ fn data_go_elsewhere(conventional: u64) {
     let chunk = files
         .mounted
         .volume
-        .chunk(address(&files, &inode, 0))
+        .chunk(files.address(&inode, 0))
         .unwrap();
     drop(inode);
     let mut image = files.unmount();
@@ -121,7 +112,7 @@ fn data_go_elsewhere(conventional: u64) {
             done => done.unwrap(),
         }
         written += MIB;
-        let at = address(&files, &other, 0);
+        let at = files.address(&other, 0);
         assert!(!chunk.contains(at), "file {number} at {at:?} in {chunk:?}");
         assert!(files
             .read(&other, 0, MIB)

@@ -70,6 +70,18 @@ impl Files {
             .expect("create")
     }
 
+    /// Where the data of a file are that it has at `at`.
+    pub(crate) fn address(&self, inode: &Inode, at: u64) -> Logical {
+        let found = self
+            .fs
+            .mappings()
+            .find(inode, FileOffset::new(at), Bytes::new(1));
+        match found.expect("a look-up").kind {
+            MappingKind::Data { logical } => logical,
+            other => panic!("{other:?} at {at}"),
+        }
+    }
+
     /// Reads `len` bytes at `at`, checking what has checksums. Zeros behind the end.
     pub(crate) fn read(&self, inode: &Inode, at: u64, len: u64) -> Result<Vec<u8>> {
         let mut out = Vec::new();

@@ -4,10 +4,10 @@
 use crate::files::{Files, SECTOR};
 use engine::btree::{Allocate, DataRef, Holder};
 use engine::disk::{
-    Bytes, Compression, ExtentState, FileExtent, FileOffset, Key, Kind, Logical, ObjectId,
-    RegularExtent, Uuid,
+    Bytes, Compression, ExtentState, FileExtent, FileOffset, Key, Kind, ObjectId, RegularExtent,
+    Uuid,
 };
-use engine::fs::{self, Inode, MappingKind, NewSubvolume, Relocated, Target, Times};
+use engine::fs::{self, Inode, NewSubvolume, Relocated, Target, Times};
 use engine::space::Reclaim;
 use engine::txn::Units;
 use harness::device::Image;
@@ -58,17 +58,6 @@ fn punch(files: &Files, inode: &Inode, at: u64, len: u64) {
     space.punch_hole(inode, start, len, NOW).unwrap();
 }
 
-fn place_of(files: &Files, inode: &Inode, at: u64) -> Logical {
-    let found = files
-        .fs
-        .mappings()
-        .find(inode, FileOffset::new(at), Bytes::new(SECTOR));
-    match found.unwrap().kind {
-        MappingKind::Data { logical } => logical,
-        other => panic!("{other:?}"),
-    }
-}
-
 fn relocate(files: &Files) -> Relocated {
     let relocation = files.fs.relocation();
     let done = relocation.go_on(Reclaim::Now, &|| true).unwrap();
@@ -102,11 +91,11 @@ fn a_snapshot_with_leaves_of_its_own_moves_along() {
     let theirs = in_snapshot(&files, id, &inode);
     let used = files.txns().space().statistics().data.used;
     let (size, at) = (bytes.len() as u64, MIB);
-    let was = place_of(&files, &inode, at);
+    let was = files.address(&inode, at);
     assert_eq!(relocate(&files), Relocated::Emptied);
-    let is = place_of(&files, &inode, at);
+    let is = files.address(&inode, at);
     assert_ne!(was, is);
-    assert_eq!(place_of(&files, &theirs, at), is);
+    assert_eq!(files.address(&theirs, at), is);
     assert_eq!(files.txns().space().statistics().data.used, used);
     for inode in [&inode, &theirs] {
         assert!(files.read(inode, 0, size).unwrap() == bytes);
@@ -198,10 +187,10 @@ fn what_is_in_a_shared_leaf_stays() {
     let (inode, bytes) = file_with_holes(&files);
     let id = snapshot(&files);
     let at = MIB;
-    let was = place_of(&files, &inode, at);
+    let was = files.address(&inode, at);
     assert_eq!(relocate(&files), Relocated::Nothing);
     assert_eq!(relocate(&files), Relocated::Nothing);
-    assert_eq!(place_of(&files, &inode, at), was);
+    assert_eq!(files.address(&inode, at), was);
     assert_eq!(files.fs.relocation().moved().bytes, Bytes::ZERO);
     let theirs = in_snapshot(&files, id, &inode);
     assert!(files.read(&theirs, 0, bytes.len() as u64).unwrap() == bytes);
@@ -349,15 +338,15 @@ fn clones_move_along() {
         made.push((other, places.len() as u64, skip));
     }
     files.txns().commit().unwrap();
-    let was = place_of(&files, &inode, at);
+    let was = files.address(&inode, at);
     assert_eq!(relocate(&files), Relocated::Emptied);
-    let is = place_of(&files, &inode, at);
+    let is = files.address(&inode, at);
     assert_ne!(was, is);
     for (other, places, skip) in &made {
         let last = (*places - 1) * 5 * MIB;
         for start in [0, last] {
             assert_eq!(
-                place_of(&files, other, start),
+                files.address(other, start),
                 is.saturating_add(Bytes::new(*skip))
             );
         }
@@ -483,8 +472,8 @@ fn what_has_more_items_than_are_counted_stays() {
     }
     drop(handle);
     files.txns().commit().unwrap();
-    let was = place_of(&files, &inode, at);
+    let was = files.address(&inode, at);
     while relocate(&files) == Relocated::Emptied {}
     assert_eq!(files.txns().is_aborted(), None);
-    assert_eq!(place_of(&files, &inode, at), was);
+    assert_eq!(files.address(&inode, at), was);
 }

@@ -3,26 +3,12 @@
 
 use crate::files::{Files, SECTOR};
 use engine::disk::{Bytes, FileOffset, Key, Kind, Logical, ObjectId};
-use engine::fs::{Inode, MappingKind};
+use engine::fs::Inode;
 use engine::txn::Units;
 use harness::tools;
 use std::ops::Range;
 
 const MIB: u64 = 1 << 20;
-
-fn address(player: &Files, inode: &Inode, at: u64) -> Logical {
-    match player
-        .fs
-        .mappings()
-        .find(inode, FileOffset::new(at), Bytes::new(1))
-    {
-        Ok(found) => match found.kind {
-            MappingKind::Data { logical } => logical,
-            other => panic!("{other:?} at {at}"),
-        },
-        Err(error) => panic!("{error:?}"),
-    }
-}
 
 /// Where the next data goes: behind those of `inode`, which gets 16 sectors.
 fn next_address(player: &Files, inode: &Inode) -> u64 {
@@ -30,7 +16,7 @@ fn next_address(player: &Files, inode: &Inode) -> u64 {
     player
         .write_sectors(inode, 0, &[1; LEN as usize], LEN)
         .unwrap();
-    address(player, inode, LEN - SECTOR).get() + SECTOR
+    player.address(inode, LEN - SECTOR).get() + SECTOR
 }
 
 /// Writes 64 KiB at a time, until `range` of the volume has new data. They are what is read, also after a mount.
@@ -126,7 +112,7 @@ fn what_is_behind_all_checksums_is_not_read() {
     player.txns().commit().unwrap();
     player.mounted.store.shrink();
     let before = player.mounted.store.counters().reads;
-    let logical = address(&player, &inode, 0);
+    let logical = player.address(&inode, 0);
     let sums = player
         .fs
         .data()

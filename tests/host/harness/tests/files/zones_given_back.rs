@@ -3,8 +3,8 @@
 //! nobody's bytes.
 
 use crate::files::{Files, SECTOR};
-use engine::disk::{Bytes, FileOffset, Logical};
-use engine::fs::{Inode, MappingKind, OrderedExtent};
+use engine::disk::{Bytes, FileOffset};
+use engine::fs::{Inode, OrderedExtent};
 use engine::space::Relief;
 use engine::txn::Units;
 use engine::volume::device::ZoneCondition;
@@ -14,6 +14,7 @@ use harness::device::Image;
 use harness::mount::NOW;
 use harness::tools;
 use kernel::prelude::*;
+use kernel::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::Mutex;
@@ -199,10 +200,8 @@ fn wait_until(holds: impl Fn() -> bool) {
     }
 }
 
-/// While the device empties the zone of a group in which nothing is left, others look for zones that are held for nothing: this
-/// is none of them, or it would be full behind its reset, and all that is written there lost.
-#[test]
-fn a_zone_that_is_being_reset_is_not_finished() {
+/// A volume with a file of most of a zone, all of it durable.
+fn with_most_of_a_zone() -> (Files, Arc<Inode>) {
     let files = Files::mount(zones());
     let inode = files.file(b"f");
     let most = 12 * MIB;
@@ -210,7 +209,15 @@ fn a_zone_that_is_being_reset_is_not_finished() {
         .write_sectors(&inode, 0, &vec![1; most as usize], most)
         .unwrap();
     files.txns().commit().unwrap();
-    let group = address(&files, &inode);
+    (files, inode)
+}
+
+/// While the device empties the zone of a group in which nothing is left, others look for zones that are held for nothing: this
+/// is none of them, or it would be full behind its reset, and all that is written there lost.
+#[test]
+fn a_zone_that_is_being_reset_is_not_finished() {
+    let (files, inode) = with_most_of_a_zone();
+    let group = files.address(&inode, 0);
     let space = files.fs.file_space();
     space.truncate(&inode, Bytes::ZERO, NOW).unwrap();
 
@@ -241,7 +248,7 @@ fn a_zone_that_is_being_reset_is_not_finished() {
     files
         .write_sectors(&inode, 0, &vec![2; ZONE as usize], ZONE)
         .unwrap();
-    assert_eq!(address(&files, &inode), group);
+    assert_eq!(files.address(&inode, 0), group);
     let kept = files.read(&inode, 0, ZONE).unwrap();
     assert!(kept.iter().all(|byte| *byte == 2));
     drop((inode, space));
@@ -252,14 +259,12 @@ fn a_zone_that_is_being_reset_is_not_finished() {
 /// they say no zone is emptied.
 #[test]
 fn after_an_abort_no_zone_is_reset() {
-    let files = Files::mount(zones());
-    let inode = files.file(b"f");
-    let most = 12 * MIB;
-    files
-        .write_sectors(&inode, 0, &vec![1; most as usize], most)
+    let (files, inode) = with_most_of_a_zone();
+    let group = files
+        .mounted
+        .volume
+        .chunk(files.address(&inode, 0))
         .unwrap();
-    files.txns().commit().unwrap();
-    let group = files.mounted.volume.chunk(address(&files, &inode)).unwrap();
     let space = files.fs.file_space();
     space.truncate(&inode, Bytes::ZERO, NOW).unwrap();
 
@@ -280,14 +285,4 @@ fn after_an_abort_no_zone_is_reset() {
     drop((inode, space));
     drop(files);
     tools::check(&image).unwrap();
-}
-
-/// Where a file's data begin.
-fn address(files: &Files, inode: &Inode) -> Logical {
-    let len = Bytes::new(SECTOR);
-    let found = files.fs.mappings().find(inode, FileOffset::new(0), len);
-    match found.unwrap().kind {
-        MappingKind::Data { logical } => logical,
-        _ => panic!("a file has data"),
-    }
 }

@@ -495,6 +495,16 @@ pub(crate) fn full(image: Image) -> (Image, Vec<File>) {
     (unmount(mounted), all)
 }
 
+/// Files of a full volume can be removed, and leave it right.
+pub(crate) fn can_be_emptied(mounted: Layers, all: &[File]) {
+    let files = Files::new(&mounted.txns);
+    all.iter()
+        .step_by(7)
+        .for_each(|file| files.remove(file).unwrap());
+    drop(files);
+    tools::check(&unmount(mounted)).unwrap();
+}
+
 /// On a full volume the tree is made from what is kept back, or refused and the volume as it was.
 #[test]
 fn a_full_volume_gets_a_tree_or_stays_as_it_was() {
@@ -519,12 +529,7 @@ fn a_full_volume_gets_a_tree_or_stays_as_it_was() {
             }
         }
         let mounted = mount(device.image()).unwrap();
-        let files = Files::new(&mounted.txns);
-        all.iter()
-            .step_by(7)
-            .for_each(|file| files.remove(file).unwrap());
-        drop(files);
-        tools::check(&unmount(mounted)).unwrap();
+        can_be_emptied(mounted, &all);
     }
     assert!(made > 1, "{made}");
 }
@@ -535,11 +540,6 @@ fn a_full_volume_gives_its_tree_up() {
         let (image, all) = full(image);
         let mounted = mount_with(image, doubting(Keep::Nowhere)).unwrap();
         has_no_tree(&mounted.device().image());
-        let files = Files::new(&mounted.txns);
-        all.iter()
-            .step_by(7)
-            .for_each(|file| files.remove(file).unwrap());
-        drop(files);
-        tools::check(&unmount(mounted)).unwrap();
+        can_be_emptied(mounted, &all);
     }
 }
