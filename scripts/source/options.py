@@ -5,7 +5,7 @@ import re
 import sys
 from pathlib import Path
 
-CODE = Path("rust/module/vfs/options.rs")
+CODE = Path("rust/module/vfs/mount/options/mod.rs")
 PAGE = Path("Documentation/rbtrfs.5")
 WORD = re.compile(r"""(?:(flag|taken|refused)\(|Word::new\()\s*c"([a-z_-]+)=?"(?:,\s*Kind::(\w+))?""")
 

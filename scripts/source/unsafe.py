@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rust import judge, tokens
 
-INSIDE = ("rust/latch/", "rust/module/linux/", "rust/module/linux.rs")
+INSIDE = ("rust/latch/", "rust/module/linux/")
 
 
 def attributes_and_docs(all_, i):

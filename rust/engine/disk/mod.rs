@@ -12,12 +12,11 @@
 //! | `numbers`, `key`, `uuid`, `ids`, `tree_id`, `flags`, `features` | numbers with meaning |
 //! | `raw/`        | structures, byte for byte                                           |
 //! | `block`, `edit/` | reading tree blocks: `Header`, `Leaf`, `Node`; and changing them  |
-//! | `inode`, `inode_ref`, `directory`, `file_extent` | items of files, as typed values to read and write |
-//! | `extent`, `extent_ref`, `reference` | extents, references to them, and what names one  |
-//! | `root`, `root_ref`, `chunk`, `device`, `block_group`, `free_space`, `quota` | items of the volume             |
-//! | `cache_header`, `cache_file/` | the free space cache: its item, and the pages of its file  |
+//! | `items/`      | items as typed values, to read and to write                         |
+//! | `reference`   | what names a reference to an extent                                 |
+//! | `cache_file/` | the pages of a free space cache's file                              |
 //! | `superblock/` | the superblock, its gate and its bytes                              |
-//! | `item`        | structures taken out of an item's bytes, and put there              |
+//! | `packing`     | structures taken out of an item's bytes, and put there              |
 //! | `check/`      | the gate for tree blocks                                            |
 //! | `checksum`, `seal`, `corrupt` | checksums and hashes; what is said of broken bytes   |
 //!
@@ -31,37 +30,24 @@
 )]
 
 mod block;
-mod block_group;
 mod cache_file;
-mod cache_header;
 mod check;
 mod checksum;
-mod chunk;
 mod corrupt;
-mod device;
-mod directory;
 pub mod edit;
-mod extent;
-mod extent_ref;
 mod features;
-mod file_extent;
 mod flags;
-mod free_space;
 mod ids;
-mod inode;
-mod inode_ref;
-mod item;
+mod items;
 mod key;
 mod numbers;
-mod quota;
+mod packing;
 #[cfg(not(feature = "raw"))]
 mod raw;
 // Tests on the host make broken bytes.
 #[cfg(feature = "raw")]
 pub mod raw;
 mod reference;
-mod root;
-mod root_ref;
 mod seal;
 mod superblock;
 #[cfg(test)]
@@ -70,34 +56,27 @@ mod tree_id;
 mod uuid;
 
 pub use block::{leaf_area, max_pointers, Child, Header, Leaf, Node, HEADER_SIZE, ITEM_HEAD};
-pub use block_group::BlockGroupItem;
 pub use cache_file::{write_cache, CacheBounds, CacheFile};
-pub use cache_header::CacheHeader;
 pub use check::{check_block, check_block_to_write, BlockContext, Format};
 pub use checksum::{
     crc32c, data_ref_hash, extref_hash, name_hash, ChecksumKind, Checksums, Digest, CHECKSUM_FIELD,
 };
-pub use chunk::{ChunkItem, NewChunk, Stripe};
 pub(crate) use corrupt::ensure;
 pub use corrupt::{Bug, Corrupt, Flaw, Site};
-pub use device::{DevExtent, DevItem};
-pub use directory::{DirEntries, DirEntry, Target};
-pub use extent::{ExtentHead, ExtentItem};
-pub use extent_ref::{keyed_ref, FileRef, InlineRef, InlineRefs};
 pub use features::{CompatRo, Incompat};
-pub use file_extent::{Compression, ExtentState, FileExtent, InlineExtent, RegularExtent};
 pub use flags::{BlockGroupFlags, ExtentFlags, FileType, InodeFlags, SuperFlags};
-pub use free_space::{FreeSpaceForm, FreeSpaceInfo};
 pub use ids::*;
-pub use inode::{InodeItem, Timespec};
-pub use inode_ref::{InodeExtref, InodeExtrefs, InodeRef, InodeRefs};
+pub use items::{
+    keyed_ref, BlockGroupItem, CacheHeader, ChunkItem, Compression, DevExtent, DevItem, DirEntries,
+    DirEntry, ExtentHead, ExtentItem, ExtentState, FileExtent, FileRef, FreeSpaceForm,
+    FreeSpaceInfo, InlineExtent, InlineRef, InlineRefs, InodeExtref, InodeExtrefs, InodeItem,
+    InodeRef, InodeRefs, NewChunk, QuotaStatus, RegularExtent, RootExtension, RootItem,
+    RootPointer, RootRef, Stripe, Target, Timespec, UuidItem,
+};
 pub use key::{Key, Kind};
 pub use numbers::{DeviceId, Generation, ObjectId, WORD};
-pub use quota::QuotaStatus;
 pub use raw::FREE_SPACE_BITMAP_SIZE;
 pub use reference::Reference;
-pub use root::{RootExtension, RootItem, RootPointer};
-pub use root_ref::{RootRef, UuidItem};
 pub use seal::{check_seal, seal, seal_block};
 pub use superblock::{
     RootBackup, Superblock, SuperblockBytes, SuperblockError, SystemChunks, SUPERBLOCK_LOG_PLACES,

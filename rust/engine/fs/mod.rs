@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 //! L6: inodes, directories, file extents and subvolumes as operations on trees, without the VFS.
 //!
-//! | module       | what it has                                                               |
-//! |--------------|---------------------------------------------------------------------------|
-//! | `items`      | items of trees as typed values: names, notes, places                      |
-//! | `subvolume`  | a subvolume in use: a tree with inodes                                    |
-//! | `progress`   | what was moved out of block groups, and whose turn it is                   |
-//! | `filesystem` | the root of the layer: transactions, parameters, subvolumes in use        |
-//! | `inode`      | an inode in use: its attributes                                           |
-//! | `data`       | file data: mapping, writing, cutting, checksums                           |
-//! | `inodes`     | what is done to inodes: reading, removing, extended attributes            |
-//! | `names`      | making inodes; directories, links, renaming                               |
-//! | `subvolumes` | finding and making subvolumes, and their paths                            |
-//! | `relocation` | moving data out of block groups whose zones are to be written again        |
-//! | `statistics` | what statfs shows                                                         |
+//! | module                 | what it has                                                         |
+//! |------------------------|---------------------------------------------------------------------|
+//! | `items`                | items of trees as typed values: names, notes, places                |
+//! | `subvolume`            | a subvolume in use: a tree with inodes                              |
+//! | `progress`             | what was moved out of block groups, and whose turn it is            |
+//! | `filesystem`           | the root of the layer: transactions, parameters, subvolumes in use  |
+//! | `inode`                | an inode in use: its attributes                                     |
+//! | `data`                 | file data: mapping, writing, cutting, checksums                     |
+//! | `inode_operations`     | what is done to inodes: reading, removing, extended attributes      |
+//! | `names`                | making inodes; directories, links, renaming                         |
+//! | `subvolume_operations` | finding and making subvolumes, and their paths                      |
+//! | `relocation`           | moving data out of block groups whose zones are to be written again |
+//! | `statistics`           | what statfs shows                                                   |
 //!
 //! Each uses only those above it.
 //!
@@ -27,14 +27,14 @@
 mod data;
 mod filesystem;
 mod inode;
-mod inodes;
+mod inode_operations;
 mod items;
 mod names;
 mod progress;
 mod relocation;
 mod statistics;
 mod subvolume;
-mod subvolumes;
+mod subvolume_operations;
 
 pub use crate::disk::{InodeItem as Attributes, Timespec as Time};
 pub use data::{
@@ -45,11 +45,11 @@ pub use data::{
 };
 pub use filesystem::{FileSystem, Options, MAX_INLINE};
 pub use inode::{Changes, Inode, New, NewKind, Now, Times};
-pub use inodes::{Compression, Inodes, XattrMode};
+pub use inode_operations::{Compression, Inodes, XattrMode};
 pub use items::entries::Target;
 pub use names::{Entry, Names, Rename, RenameMode, Side};
 pub use progress::Moved;
 pub use relocation::{Relocated, Relocation};
 pub use statistics::Statistics;
 pub use subvolume::{NoPromises, Subvolume};
-pub use subvolumes::{NewSubvolume, SubvolumePlace, Subvolumes, Topmost};
+pub use subvolume_operations::{NewSubvolume, SubvolumePlace, Subvolumes, Topmost};

@@ -21,7 +21,7 @@
 //! | `free`        | which bytes of a group are free, in memory and on the disk                           |
 //! | `groups`      | block groups: their set, their items in the trees, how they come and go              |
 //! | `numbers`     | the numbers of the tree of trees                                                     |
-//! | `rebuild`     | making the free space tree, and leaving it, step by step                             |
+//! | `tree_steps`  | making the free space tree, and leaving it, step by step                             |
 //! | `reserve`     | promises: where ENOSPC is decided                                                    |
 //! | `root`        | the face of the layer, [`Space`]: what the layers above call                         |
 //! | `statistics`  | space in numbers                                                                     |
@@ -48,12 +48,12 @@ mod allocation;
 mod free;
 mod groups;
 mod numbers;
-mod rebuild;
 mod reserve;
 mod root;
 mod statistics;
 #[cfg(test)]
 mod tests;
+mod tree_steps;
 mod write_order;
 
 pub use allocation::block_address::BlockAddress;

@@ -45,8 +45,8 @@ mod units;
 
 pub use crate::space::{Discard, Trim};
 pub use counters::{Clock, Counters};
+pub use handles::alone::Sharing;
 pub use handles::handle::Handle;
-pub use handles::sharing::Sharing;
 pub use options::{Access, Keep, LogTree, Options, Roots, TreeTrust, Witness};
 pub use roots::OpenTree;
 pub use transaction::deferred::AtCommit;

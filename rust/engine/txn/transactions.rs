@@ -3,9 +3,9 @@
 
 use super::free_space::caches;
 use super::free_space::rebuild::{self, Doubted, Task};
+use super::handles::alone::{sharing, Sharing};
 use super::handles::handle::run_refs;
 use super::handles::shared::Shared;
-use super::handles::sharing::{sharing, Sharing};
 use super::join::Joiner;
 use super::shortage::reclaim::reclaim;
 use super::transaction::Transaction;

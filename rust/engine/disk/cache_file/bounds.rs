@@ -3,7 +3,7 @@
 
 use super::{ENTRIES, GENERATION, PAGE, PAGE_LEN, SUM, WINDOW, WINDOW_SECTORS};
 use crate::disk::corrupt::{ensure, ensure_max, Flaw};
-use crate::disk::item::size64;
+use crate::disk::packing::size64;
 use crate::disk::raw::RawCacheEntry;
 use crate::disk::{Bytes, CacheHeader, Logical};
 

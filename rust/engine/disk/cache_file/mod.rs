@@ -19,7 +19,7 @@ pub use bounds::CacheBounds;
 pub use read::CacheFile;
 pub use write::write_cache;
 
-use super::item::size64;
+use super::packing::size64;
 use super::raw::RawCacheEntry;
 use super::Checksums;
 

@@ -3,7 +3,7 @@
 
 use super::{bitmap, sum, CacheBounds, Page, BITMAP, GENERATION, PAGE_LEN, RANGE, SUM};
 use crate::disk::corrupt::{ensure, ensure_eq, Flaw};
-use crate::disk::item::len64;
+use crate::disk::packing::len64;
 use crate::disk::raw::RawCacheEntry;
 use crate::disk::{CacheHeader, Checksums};
 use zerocopy::FromBytes;

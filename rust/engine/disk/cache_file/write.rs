@@ -5,7 +5,7 @@ use super::{
     bitmap, sum, CacheBounds, Page, BITMAP, ENTRIES, GENERATION, PAGE, PAGE_LEN, RANGE, SUM,
 };
 use crate::disk::corrupt::Bug;
-use crate::disk::item::put;
+use crate::disk::packing::put;
 use crate::disk::raw::RawCacheEntry;
 use crate::disk::{CacheHeader, Checksums, Generation, ObjectId};
 use zerocopy::FromBytes;

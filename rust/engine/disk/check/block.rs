@@ -6,7 +6,7 @@ use super::{check_item, BlockContext};
 use crate::disk::block::{leaf_area, max_pointers};
 use crate::disk::corrupt::{ensure, ensure_aligned, ensure_eq, ensure_max, Corrupt, Flaw};
 use crate::disk::ids::{HIGHEST_LEVEL, MAX_LEVELS};
-use crate::disk::item::{len64, size64};
+use crate::disk::packing::{len64, size64};
 use crate::disk::raw::{RawItem, HEADER_BACKREF_REVISION, HEADER_RELOC, HEADER_WRITTEN};
 use crate::disk::{Header, Key, Leaf, Node, ObjectId, HEADER_SIZE};
 

@@ -4,8 +4,8 @@
 use super::item::Item;
 use crate::disk::checksum::NAME_SEED;
 use crate::disk::corrupt::{ensure, ensure_eq, ensure_max, Flaw};
-use crate::disk::directory::is_inode_number;
-use crate::disk::item::{ensure_empty, len64, size64, whole};
+use crate::disk::items::directory::is_inode_number;
+use crate::disk::packing::{ensure_empty, len64, size64, whole};
 use crate::disk::raw::{RawDirItem, RawDirLogItem, RawItem, RawVerityDescriptor};
 use crate::disk::{
     extref_hash, leaf_area, DirEntries, FileExtent, FileType, InodeExtrefs, InodeFlags, InodeItem,

@@ -3,7 +3,7 @@
 
 use super::item::{Item, Occasion};
 use crate::disk::corrupt::{ensure, ensure_eq, ensure_max, Flaw};
-use crate::disk::item::{ensure_empty, len64, size64};
+use crate::disk::packing::{ensure_empty, len64, size64};
 use crate::disk::raw::FREE_SPACE_BITMAP_SIZE;
 use crate::disk::{
     BlockGroupItem, ChunkItem, DevExtent, DevItem, FreeSpaceForm, FreeSpaceInfo, Kind,

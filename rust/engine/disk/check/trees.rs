@@ -3,12 +3,12 @@
 
 use super::item::Item;
 use crate::disk::corrupt::{ensure, ensure_eq, Flaw};
-use crate::disk::item::{len64, size64, whole};
+use crate::disk::items::root::check_root_key;
+use crate::disk::packing::{len64, size64, whole};
 use crate::disk::raw::{
     RawBalance, RawDevReplace, RawDevStats, RawQgroupInfo, RawQgroupLimit, RawQgroupStatus,
     RawRootItem,
 };
-use crate::disk::root::check_root_key;
 use crate::disk::{Generation, Kind, ObjectId, RootItem, RootRef};
 use zerocopy::FromBytes;
 

@@ -22,7 +22,7 @@ pub use system_chunks::SystemChunks;
 
 use super::corrupt::{ensure, ensure_aligned, ensure_eq, ensure_max, Flaw, Site};
 use super::ids::{HIGHEST_LEVEL, MAX_LEVELS, MAX_NODE_SIZE, MIN_BLOCK_SIZE};
-use super::item::size64;
+use super::packing::size64;
 use super::raw::RawSuperblock;
 use super::{
     check_seal, seal, BlockGroupFlags, Bytes, ChecksumKind, Checksums, CompatRo, DevItem, Format,

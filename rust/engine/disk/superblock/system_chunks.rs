@@ -2,7 +2,7 @@
 //! The chunks that a superblock lists.
 
 use crate::disk::corrupt::Flaw;
-use crate::disk::item::{front, put_front};
+use crate::disk::packing::{front, put_front};
 use crate::disk::raw::{RawKey, RawSuperblock};
 use crate::disk::{ChunkItem, Key, Logical, NewChunk};
 use latch::prelude::{Result as KernelResult, EFBIG};

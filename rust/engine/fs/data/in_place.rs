@@ -9,9 +9,9 @@
 //! A snapshot that is made in between has the extent, too, and reads zeroes: its item stays an unwritten one, and from then on
 //! both write elsewhere. Who has promised bytes no other space keeps snapshots away as long (`promise`).
 
+use super::extents::{self, cut};
 use super::piece::{pass_sums, Piece};
 use super::report::piece_at;
-use super::{cut, extents};
 use super::{InPlaceWrites, MappingKind, WriteKind};
 use crate::btree::Allocate;
 use crate::disk::{Bug, Bytes, ExtentState, FileOffset, InodeFlags, Key, Logical, RegularExtent};

@@ -1,32 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 //! File data: where it is, how it gets there, and its checksums.
 //!
-//! | module        | what it has                                                                     |
-//! |---------------|---------------------------------------------------------------------------------|
-//! | `mapping`     | where a file's bytes are: [`Mappings`]                                          |
-//! | `report`      | the same for fiemap                                                             |
-//! | `delalloc`    | which bytes are dirty without an address, and the space kept for them            |
-//! | `write`       | the promise of space before bytes become dirty; small files in the tree          |
-//! | `ordered`     | data that has an address and is in no tree yet                                   |
-//! | `piece`       | what of a write is entered into the trees at once                                |
-//! | `parts`       | in which parts a write that failed is sent again: [`Parts`]                       |
-//! | `extents`     | file extent items: reading and making them                                       |
-//! | `cut`         | taking a range out of a file                                                    |
-//! | `gaps`        | holes that have items of their own                                              |
-//! | `checksums`   | checksums of data: items of the checksum tree                                    |
-//! | `inline`      | that an inline extent has no more than a sector                                  |
-//! | `truncate`    | cutting files and making holes                                                   |
-//! | `preallocate` | giving a file space before it is written                                         |
-//! | `unwritten`   | taking bytes out of a file and leaving it its space                              |
-//! | `in_place`    | writing to such space where it is: [`InPlaceWrites`]                             |
+//! | module        | what it has                                                             |
+//! |---------------|-------------------------------------------------------------------------|
+//! | `mapping`     | where a file's bytes are: [`Mappings`]                                  |
+//! | `report`      | the same for fiemap                                                     |
+//! | `delalloc`    | which bytes are dirty without an address, and the space kept for them   |
+//! | `write`       | the promise of space before bytes become dirty; small files in the tree |
+//! | `ordered`     | data that has an address and is in no tree yet                          |
+//! | `piece`       | what of a write is entered into the trees at once                       |
+//! | `parts`       | in which parts a write that failed is sent again: [`Parts`]             |
+//! | `extents`     | file extent items: reading, making and taking out                       |
+//! | `checksums`   | checksums of data: items of the checksum tree                           |
+//! | `truncate`    | cutting files and making holes                                          |
+//! | `preallocate` | giving a file space before it is written                                |
+//! | `unwritten`   | taking bytes out of a file and leaving it its space                     |
+//! | `in_place`    | writing to such space where it is: [`InPlaceWrites`]                    |
 
 mod checksums;
-pub(super) mod cut;
 mod delalloc;
 pub(super) mod extents;
-mod gaps;
 mod in_place;
-mod inline;
 mod mapping;
 mod ordered;
 mod parts;

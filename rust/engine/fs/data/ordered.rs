@@ -5,9 +5,9 @@
 //! [`Data::finish_ordered`] when the device has the data. Dropped before, it gives address and space back. If the device has
 //! only some of it, it is taken apart from the front: [`Data::finish_front`], [`OrderedExtent::lose_front`].
 
+use super::extents::{self, cut};
 use super::piece::{pass_sums, Piece};
 use super::Data;
-use super::{cut, extents};
 use crate::btree::Allocate;
 use crate::disk::{Bug, Bytes, ExtentState, FileOffset, Logical, MAX_EXTENT_SIZE};
 use crate::fs::filesystem::or_abort;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Giving a file space before it is written.
 
+use super::extents::{self, cut};
 use super::FileSpace;
-use super::{cut, extents};
 use crate::btree::{Allocate, Reach};
 use crate::disk::{Bytes, ExtentState, FileOffset, InodeFlags, MAX_EXTENT_SIZE, MAX_FILE_END};
 use crate::fs::filesystem::or_abort;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Cutting files and making holes.
 
-use super::cut::{self, Dropped};
-use super::extents;
+use super::extents::cut::Dropped;
+use super::extents::{self, cut};
 use super::FileSpace;
 use crate::btree::Reach;
 use crate::disk::{Bytes, FileOffset, MAX_FILE_END, MAX_NODE_SIZE};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Writing file data: space is reserved before bytes become dirty. What has an address is in `ordered`.
 
+use super::extents::{self, cut, gaps};
 use super::Data;
-use super::{cut, extents, gaps};
 use crate::btree::{Allocate, Reach};
 use crate::disk::{Bug, Bytes, FileOffset, MAX_FILE_END};
 use crate::fs::filesystem::or_abort;

@@ -7,7 +7,7 @@ use crate::disk::{self, Bytes, FileOffset, InodeFlags, InodeItem, InodeRef, Kind
 use crate::fs::data::extents;
 use crate::fs::filesystem::or_abort;
 use crate::fs::inode::Xattr;
-use crate::fs::inodes::xattr;
+use crate::fs::inode_operations::xattr;
 use crate::fs::items::entries::{self, NewEntry};
 use crate::fs::items::orphans;
 use crate::fs::{Attributes, Inode, New, NewKind};

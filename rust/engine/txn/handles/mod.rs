@@ -8,13 +8,13 @@
 //! | `context`  | a transaction as the trees see it                                                |
 //! | `run_refs` | running delayed references: from the queue to the trees                          |
 //! | `handle`   | [`Handle`](handle::Handle): the right to change trees                            |
-//! | `sharing`  | whether a data extent is one file's alone                                        |
+//! | `alone`    | whether a data extent is one file's alone                                        |
 //!
 //! Each uses only those above it.
 
+pub(super) mod alone;
 pub(super) mod context;
 pub(super) mod handle;
 pub(super) mod leaving;
 pub(super) mod run_refs;
 pub(super) mod shared;
-pub(super) mod sharing;

@@ -9,24 +9,24 @@
 //! | `item`      | an extent's item, taken out of the tree                      |
 //! | `keyed`     | references with items of their own                           |
 //! | `checksums` | removing the checksums of data that is gone                  |
-//! | `sharing`   | how often an extent is referenced                            |
+//! | `counting`  | how often an extent is referenced                            |
 //! | `layout`    | how the items of this volume look                            |
 //!
 //! Lock order: `RefsRunner` > `MetadataTree` > `DelayedRefs`.
 
 mod checksums;
+mod counting;
 mod head;
 mod item;
 mod keyed;
 mod layout;
 mod queue;
 mod runner;
-mod sharing;
 #[cfg(test)]
 mod tests;
 
+pub(super) use counting::Held;
 pub(super) use head::{Change, Extent, Head};
 pub(super) use layout::{Layout, Metadata};
 pub(super) use queue::{Queue, Queued};
 pub(super) use runner::Runner;
-pub(super) use sharing::Held;

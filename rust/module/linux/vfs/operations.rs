@@ -5,8 +5,7 @@
 //! C header: `include/linux/fs.h`. The tables of each kind ([`directory`](super::directory), [`file`](super::file),
 //! [`symlink`](super::symlink), [`special`](super::special)) begin with this one.
 
-use super::acl;
-use super::attributes::{self, Attributes};
+use super::attributes::{self, acl, Attributes};
 use crate::linux::bindings as b;
 use core::marker::PhantomData;
 

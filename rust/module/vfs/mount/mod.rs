@@ -4,6 +4,8 @@
 //!
 //! | module       | what is in it                                                        |
 //! |--------------|----------------------------------------------------------------------|
+//! | `options`    | mount options: their words, and those in force                       |
+//! | `chosen`     | the directory that a mount shows: `subvol=`, `subvolid=`             |
 //! | `inodes`     | the VFS's inodes, made from the engine's                             |
 //! | `open`       | from a device to a mounted volume                                    |
 //! | `remount`    | between read-only and read-write; options that change                |
@@ -11,8 +13,10 @@
 //! | `subvolumes` | the subvolumes in use, and their orphans                             |
 //! | `show`       | what `/proc/mounts` and statfs show                                  |
 
+mod chosen;
 mod inodes;
 mod open;
+mod options;
 mod remount;
 mod show;
 mod subvolumes;
@@ -22,10 +26,7 @@ use super::committer::{Committer, Schedule};
 use super::counters::CounterFile;
 use super::memory::Memory;
 use super::node::{node, SubvolumeView};
-use super::options::MountOptions;
 use super::replaced::Replaced;
-use super::settings::Settings;
-use super::shown;
 use super::sysfs::VolumeFolder;
 use crate::io::data::DataPath;
 use crate::io::metadata::MetadataCache;
@@ -43,6 +44,8 @@ use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Listening, Mutex};
+use options::settings::Settings;
+use options::MountOptions;
 use subvolumes::SubvolumeDevices;
 
 /// What statfs knows the format by (C: `BTRFS_SUPER_MAGIC`).
@@ -161,11 +164,11 @@ impl FileSystem for Mount {
     }
 
     fn shown_path(sb: &SuperBlock, asked: &Asked<'_, MountOptions>) -> Result<KVec<u8>> {
-        shown::path(&mount(sb)?.fs, asked)
+        chosen::path(&mount(sb)?.fs, asked)
     }
 
     fn check_root(root: &Inode, asked: &Asked<'_, MountOptions>) -> Result {
-        shown::check(root, asked)
+        chosen::check(root, asked)
     }
 
     fn reconfigure(sb: &SuperBlock, asked: &Asked<'_, MountOptions>) -> Result {

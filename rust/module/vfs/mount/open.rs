@@ -2,6 +2,8 @@
 
 //! From a device to a mounted volume.
 
+use super::options::settings::{check_rescue, facts, Settings};
+use super::options::space_cache::{self, Belief};
 use super::subvolumes::SubvolumeDevices;
 use super::{Mount, MountOptions, Schedule, Told};
 use crate::io::checksums::KernelChecksums;
@@ -16,8 +18,6 @@ use crate::vfs::committer::Committer;
 use crate::vfs::counters::CounterFile;
 use crate::vfs::memory::Memory;
 use crate::vfs::replaced::Replaced;
-use crate::vfs::settings::{check_rescue, facts, Settings};
-use crate::vfs::space_cache::{self, Belief};
 use crate::vfs::sysfs::VolumeFolder;
 use core::sync::atomic::AtomicU32;
 use engine::btree::Store;

@@ -2,14 +2,14 @@
 
 //! Between read-only and read-write, and what a remount says besides.
 
+use super::options::settings::{check_rescue, facts};
+use super::options::space_cache::{self, Belief};
+use super::options::SpaceCacheWord;
 use super::{Mount, MountOptions};
 use crate::linux::mount::{Access, Asked};
 use crate::linux::options::MountLog;
 use crate::linux::SuperBlock;
 use crate::vfs::committer::Work;
-use crate::vfs::options::SpaceCacheWord;
-use crate::vfs::settings::{check_rescue, facts};
-use crate::vfs::space_cache::{self, Belief};
 use core::sync::atomic::Ordering;
 use engine::txn::{Keep, Transactions};
 use latch::prelude::*;

@@ -2,12 +2,12 @@
 
 //! What is shown of a mount: `/proc/mounts` and statfs.
 
+use super::options::space_cache::space_cache;
 use super::Mount;
 use crate::linux::mount::Statfs;
 use crate::linux::seq::ShownOptions;
 use crate::linux::Inode;
 use crate::vfs::node::subvolume_of;
-use crate::vfs::space_cache::space_cache;
 use engine::disk::Bytes;
 use latch::prelude::*;
 

@@ -5,10 +5,10 @@
 //! |-----------|------------------------------------------------|
 //! | `caches`  | writing the free space caches of groups        |
 //! | `dirty`   | the groups that the trees are behind of        |
-//! | `rebuild` | a free space tree that is not valid, made anew |
+//! | `populate`| a free space tree that is not valid, made anew |
 //! | `write`   | telling the trees what changed in groups       |
 
 pub(in crate::space) mod caches;
 pub(super) mod dirty;
-mod rebuild;
+mod populate;
 pub(in crate::space) mod write;

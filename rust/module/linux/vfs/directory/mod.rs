@@ -23,9 +23,9 @@ pub(crate) use create::{NewFile, NewKind};
 pub(crate) use names::RenameKind;
 pub(crate) use read::{DirContext, EntryKind};
 
+use super::attributes::fileattr::{self, Flagged};
 use super::attributes::Attributes;
 use super::file;
-use super::fileattr::{self, Flagged};
 use super::ioctl::{self, Ioctls};
 use super::operations::Common;
 use crate::linux::bindings as b;

@@ -20,8 +20,8 @@
 //! | [`seek`]         | lseek, to bytes and to holes                         |
 //! | [`lock`]         | the locks of an inode and of its pages as values     |
 
+use super::attributes::fileattr::{self, Flagged};
 use super::attributes::Attributes;
-use super::fileattr::{self, Flagged};
 use super::ioctl::{self, Ioctls};
 use super::operations::Common;
 use crate::linux::bindings as b;
