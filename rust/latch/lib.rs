@@ -15,6 +15,7 @@
 //! | `rounds`    | [`Rounds`]: work that one task does for all who wait for it |
 //! | `nofs`      | allocations that must not enter a file system               |
 //! | `killed`    | whether the task that waits is to end                       |
+//! | `bug`       | [`Bug`]: a promise of this code that does not hold          |
 //! | `log`       | lines that do not flood the log                             |
 //! | `listening` | [`Listening`]: what a task has logged itself                |
 //! | `prelude`   | what every file of the other crates has in scope            |
@@ -33,6 +34,7 @@
 //!
 //! Since all others stand on this crate, it has their [`prelude`] too.
 
+mod bug;
 mod class;
 mod killed;
 mod latched;
@@ -48,6 +50,7 @@ mod rounds;
 mod rwlock;
 mod semaphore;
 
+pub use bug::Bug;
 pub use killed::is_killed;
 pub use latched::{Latched, LatchedRef, ReadGuard, WriteGuard};
 pub use listening::Listening;

@@ -29,14 +29,14 @@ pub fn log_error(message: fmt::Arguments<'_>) {
 
 /// Whether one more warning may be logged now. In any context.
 pub fn may_log_warning() -> bool {
-    // SAFETY: As above.
+    // SAFETY: It takes nothing, and its lock is only tried.
     unsafe { rbtrfs_may_log_warning() }
 }
 
 /// Logs a line for who debugs, unless there were too many lately. In any context.
 #[cold]
 pub fn log_debug(message: fmt::Arguments<'_>) {
-    // SAFETY: As above.
+    // SAFETY: It takes nothing, and its lock is only tried.
     if unsafe { rbtrfs_may_log_debug() } {
         kernel::print_macro!(kernel::print::format_strings::DEBUG, false, "{}", message);
     }

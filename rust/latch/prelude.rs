@@ -18,7 +18,7 @@ pub use kernel::prelude::*;
 pub const GFP_NOFAIL: Flags = {
     // SAFETY: `Flags` is one `u32`: the compiler checks here that it is as large, so the field is all of it.
     let kernel = unsafe { transmute::<Flags, u32>(GFP_KERNEL) };
-    // SAFETY: As above; any bits are flags.
+    // SAFETY: A `Flags` is one `u32`, of the size that the compiler compared, and any bits are flags.
     unsafe { transmute::<u32, Flags>(kernel | 1 << bindings::___GFP_NOFAIL_BIT) }
 };
 

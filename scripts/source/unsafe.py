@@ -40,6 +40,8 @@ def complaints(name, text):
     for i, token in enumerate(all_):
         if token.kind == "comment":
             reasons += "SAFETY:" in token.text
+            if "SAFETY: As above" in token.text:
+                yield token.line, "a SAFETY comment says its reason where it stands, not above"
             continue
         if token.text == "{":
             heads.append(head)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What is said of bytes that break the format, and of code that broke its own promise.
+//! What is said of bytes that break the format.
 //!
 //! A parser answers a [`Flaw`]: the rule that does not hold, what it found and what it expected. Whoever knows where
 //! the bytes stand gives the flaw its [`Site`], which makes it [`Corrupt`]; and [`Corrupt::report`] logs one line and
@@ -15,20 +15,16 @@
 //! let group = group.ok_or_else(|| Flaw::missing("chunk has no block group").at(Site::Chunk(addr)).report())?;
 //! ```
 //!
-//! What only a mistake in this code can break is a [`Bug`], whatever the disk holds: a line of its own, and `EIO`. A bug
-//! needs no place, so `?` reports it too.
-//!
-//! ```ignore
-//! const NOT_LOCKED: Bug = Bug::new("a block that a change needs is not locked");
-//! let step = self.step(level).ok_or(NOT_LOCKED)?;
-//! ```
+//! What only a mistake in this code can break is a [`latch::Bug`], whatever the disk holds.
 //!
 //! All of it is cold code: in a hot loop the only cost is the branch. Build the value in a closure or as a constant, as
 //! above, never before it is needed.
 
+pub use latch::Bug;
+
 use super::{Key, Logical, ObjectId, Physical, Reference, TreeId};
 use kernel::fmt;
-use latch::prelude::{pr_err, Error, EIO, EUCLEAN};
+use latch::prelude::{pr_err, Error, EUCLEAN};
 
 /// A rule that some bytes break, without the place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,40 +126,6 @@ impl Corrupt {
     }
 }
 
-/// A promise of this code that does not hold, whatever the disk has: a mistake of ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "a bug that nobody reports is an error without a reason"]
-pub struct Bug {
-    what: &'static str,
-    of: Option<u64>,
-}
-
-impl Bug {
-    /// Names what is not so.
-    #[cold]
-    pub const fn new(what: &'static str) -> Self {
-        Self { what, of: None }
-    }
-
-    /// Adds the number that helps to find it: an address, a level, a length.
-    #[cold]
-    pub const fn of(self, number: u64) -> Self {
-        Self {
-            of: Some(number),
-            ..self
-        }
-    }
-
-    /// Logs the line, unless there were too many lately, and gives the error for the caller.
-    #[cold]
-    #[inline(never)]
-    #[must_use = "the line is logged: the error is for the caller"]
-    pub fn report(self) -> Error {
-        pr_err!("{}\n", self);
-        EIO
-    }
-}
-
 impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -209,24 +171,6 @@ impl fmt::Display for Corrupt {
         self.site.fmt(f)?;
         write!(f, ": ")?;
         self.flaw.fmt(f)
-    }
-}
-
-impl fmt::Display for Bug {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "bug of this driver: {}", self.what)?;
-        match self.of {
-            Some(number) => write!(f, " ({number})"),
-            None => Ok(()),
-        }
-    }
-}
-
-/// `?` reports a bug: it needs no place to make sense.
-impl From<Bug> for Error {
-    #[cold]
-    fn from(bug: Bug) -> Error {
-        bug.report()
     }
 }
 

@@ -16,12 +16,12 @@ const MAX_ORDER: u32 = 3;
 /// The most bytes that one copy is made of.
 pub(crate) const MAX_BYTES: Bytes = Bytes::new(1 << 20);
 
-/// A copy of a bio's bytes, or room for one, with a bio of its own.
+/// Room for a copy of a bio's bytes, with a bio of its own.
 ///
 /// # Invariants
 ///
-/// `bio` is not in flight while the value can be reached. Its vectors are `folios` as far as they are filled, once
-/// [`Bounce::seal`] was called, and it has room for them before.
+/// `bio` is not in flight while the value can be reached. It has room for a vector for each of `folios`, and none until
+/// [`Bounce::seal`].
 pub(super) struct Bounce {
     bio: *mut bindings::bio,
     folios: KVec<FolioBytes>,
@@ -82,25 +82,32 @@ impl Bounce {
         }
     }
 
-    /// The copy is whole: makes it what the bio writes. Called once.
-    pub(super) fn seal(&mut self) {
+    /// The copy is whole: makes it what the bio writes.
+    pub(super) fn seal(self) -> Sealed {
         let mut left = self.filled;
         for folio in &self.folios {
             let len = folio.len().min(left);
             if len == 0 {
-                return;
+                break;
             }
             let folio = folio.folio().as_ptr();
-            // SAFETY: The bio has room for a vector for each folio, which stays as long as this value.
+            // SAFETY: By the type invariant the bio has room for a vector for each folio, and this is the first that it
+            // gets for this one; folio and bio stay as long as the value.
             unsafe { bindings::bio_add_folio_nofail(self.bio, folio, len, 0) };
             left = left.saturating_sub(len);
         }
+        Sealed(self)
     }
+}
 
+/// A copy that is whole, which its bio writes.
+pub(super) struct Sealed(Bounce);
+
+impl Sealed {
     /// Calls `each` for the copy's memory, in order.
     pub(super) fn memory(&self, each: &mut dyn FnMut(Memory<'_>)) {
-        let mut left = self.filled;
-        for folio in &self.folios {
+        let mut left = self.0.filled;
+        for folio in &self.0.folios {
             let len = folio.len().min(left);
             each(folio.as_slice().get(..len).unwrap_or(&[]).into());
             left = left.saturating_sub(len);
@@ -109,7 +116,7 @@ impl Bounce {
 
     /// The bio that writes the copy.
     pub(super) fn bio(&self) -> *mut bindings::bio {
-        self.bio
+        self.0.bio
     }
 }
 

@@ -40,7 +40,7 @@ use core::ops::Range;
 use core::ptr;
 use kernel::error::to_result;
 use latch::prelude::*;
-use latch::Mutex;
+use latch::{Bug, Mutex};
 use units::{Bytes, FileOffset};
 
 pub(crate) mod audit;
@@ -196,7 +196,8 @@ pub(crate) trait FileData: Sized + Send + Sync + 'static {
 
 /// The file data behind `inode`.
 fn of<T: FileData>(inode: &Inode) -> Result<&T> {
-    T::of(inode).ok_or(EIO)
+    const NO_DATA: Bug = Bug::new("an inode that iomap was asked for has no file data");
+    Ok(T::of(inode).ok_or(NO_DATA)?)
 }
 
 /// How a write ended.

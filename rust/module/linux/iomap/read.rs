@@ -207,7 +207,7 @@ unsafe extern "C" fn read_folio_range<T: FileData>(
         // SAFETY: iomap lends its iterator and context.
         unsafe { submit_read::<T>(iter, context) };
     }
-    // SAFETY: As above.
+    // SAFETY: iomap lends its iterator and context for the call.
     unsafe { bindings::iomap_bio_read_folio_range(iter, context, len) }
 }
 

@@ -90,7 +90,7 @@ impl Ready {
 unsafe extern "C" fn end<D: Done>(bio: *mut bindings::bio) {
     // SAFETY: The bio is back, and stays until what is to be done has begun.
     let (sector, status) = unsafe { ((*bio).bi_iter.bi_sector, (*bio).bi_status) };
-    // SAFETY: As above; `Ready::new` put the value there, pinned, and it is taken once.
+    // SAFETY: The bio is back; `Ready::new` put the value there, pinned, and it is taken once.
     let done = unsafe { Pin::new_unchecked(KBox::from_raw((*bio).bi_private.cast::<D>())) };
     done.note(Sector::new(sector), status);
     // SAFETY: By the contract of `Ready::new`.

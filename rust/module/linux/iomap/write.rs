@@ -209,9 +209,9 @@ pub(super) unsafe extern "C" fn invalidate_folio<T: FileData>(
         // SAFETY: The folio is locked and of a file of ours.
         unsafe { mark_all_dirty(&locked) };
     }
-    // SAFETY: As above.
+    // SAFETY: The VFS lends the folio, locked; iomap takes the range that the VFS gave.
     unsafe { bindings::iomap_invalidate_folio(folio, offset, len) };
-    // SAFETY: As above: it is in its mapping until its lock is given up.
+    // SAFETY: A folio is in its mapping until its lock is given up.
     let inode = unsafe { inode_of(&locked) };
     // Only whole blocks are given up: a block that is cut keeps its dirty head.
     let start = locked.pos().saturating_add(offset.into());

@@ -186,7 +186,7 @@ pub(super) unsafe extern "C" fn writepages<T: FileData>(
             // SAFETY: The iterator lends the folio until it is called again, and leaves its lock to us until then.
             let locked = unsafe { LockedFolio::lent(folio) };
             error = writeback.write_back(&locked);
-            // SAFETY: As above.
+            // SAFETY: The iterator lends the folio until it is called again; the lock was left to us, and is given up once.
             unsafe { bindings::folio_unlock(folio) };
         }
         writeback.submit(Ok(()));

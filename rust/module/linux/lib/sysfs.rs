@@ -116,7 +116,7 @@ struct Object<T> {
 
 // SAFETY: What the kernel does with the kobject it locks itself; the rest is `Send`.
 unsafe impl<T: Told> Send for Object<T> {}
-// SAFETY: As above, and `Sync`.
+// SAFETY: What the kernel does with the kobject it locks itself; the rest is `Sync`.
 unsafe impl<T: Told> Sync for Object<T> {}
 
 impl<T: Told> Folder<T> {

@@ -32,7 +32,7 @@ impl Stop {
     /// Sleeps until the time is over or somebody wakes the thread or wants it to stop. Where it is parked, it stays until
     /// it is not.
     pub(crate) fn sleep(&self, milliseconds: u32) {
-        // SAFETY: As above; the state is set before the condition is read, as `kthread_stop` needs it.
+        // SAFETY: The current task is a kthread; the state is set before the condition is read, as `kthread_stop` needs it.
         unsafe {
             let timeout = b::__msecs_to_jiffies(milliseconds);
             b::rbtrfs_kthread_sleep(c_long::try_from(timeout).unwrap_or(c_long::MAX));

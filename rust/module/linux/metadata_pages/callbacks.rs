@@ -47,7 +47,7 @@ unsafe extern "C" fn writepages<O: Keeper>(
     let Some(keeper) = (unsafe { keeper::<O>(mapping) }) else {
         return 0;
     };
-    // SAFETY: As above; the type is transparent.
+    // SAFETY: The VFS lends the mapping for the call; the type is transparent.
     let pages = unsafe { &*mapping.cast::<Pages>() };
     // SAFETY: The control is this call's alone until it returns.
     let control = unsafe { &mut *control };

@@ -138,7 +138,7 @@ impl Folio {
         let folio = self.as_ptr();
         // SAFETY: The word is aligned and lives as long as the folio.
         let members = unsafe { addr_of_mut!((*folio).__bindgen_anon_1.__bindgen_anon_1) };
-        // SAFETY: As above.
+        // SAFETY: The word is in the folio, which `self` keeps.
         let word = unsafe { addr_of_mut!((*members).__bindgen_anon_3.private) };
         // SAFETY: By the function's contract.
         unsafe { &*word.cast::<AtomicUsize>() }

@@ -63,7 +63,7 @@ const HOLDS: u32 = 850;
 
 /// Sleeps for a turn. `EINTR` for who is to be killed.
 fn sleep_a_turn() -> Result {
-    // SAFETY: Who asks for space may sleep.
+    // SAFETY: Neither asks anything of memory: both look at the current task alone. Who asks for space may sleep.
     unsafe {
         b::schedule_timeout_killable(TURN);
         match b::rbtrfs_is_killed() {

@@ -57,7 +57,7 @@ impl SuperBlock {
         let at = self.as_ptr();
         // SAFETY: The super block is alive, and with it the lock.
         let lock = unsafe { addr_of_mut!((*at).s_umount) };
-        // SAFETY: As above.
+        // SAFETY: The lock is initialised, as the super block was made by the VFS.
         if unsafe { b::down_read_trylock(lock) } == 0 {
             return Err(EAGAIN);
         }

@@ -107,7 +107,7 @@ unsafe extern "C" fn encode_fh<T: Export>(
     let handle = T::encode(inode, parent);
     // SAFETY: The VFS lends the number.
     let room = usize::try_from(unsafe { *max_len }).unwrap_or(0);
-    // SAFETY: As above. A handle is short.
+    // SAFETY: The VFS lends the number, to be written. A handle is short.
     unsafe { *max_len = handle.len as c_int };
     if room < handle.len {
         return b::fid_type_FILEID_INVALID as c_int;

@@ -96,7 +96,7 @@ fn keep(kept: &AtomicPtr<c_char>, read: NonNull<c_char>) -> *const c_char {
 pub(super) unsafe fn drop_target(inode: *mut b::inode) {
     // SAFETY: By the function's contract nobody else has it.
     if u32::from(unsafe { (*inode).i_mode }) & b::S_IFMT == b::S_IFLNK {
-        // SAFETY: As above: the field is null or from `kmemdup_nul`.
+        // SAFETY: By the function's contract nobody else has the field, which is null or from `kmemdup_nul`.
         unsafe { b::kfree(kept(inode).load(Ordering::Relaxed).cast()) };
     }
 }

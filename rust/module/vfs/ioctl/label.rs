@@ -15,7 +15,7 @@ pub(super) fn get(call: &Call<'_>) -> Result {
     call.write(&label)
 }
 
-/// `FS_IOC_SETFSLABEL`: durable on return.
+/// `FS_IOC_SETFSLABEL`: durable on return. `EINVAL` for a label that no zero ends.
 pub(super) fn set(call: &Call<'_>) -> Result {
     call.require_admin()?;
     let label: Label = call.read()?;

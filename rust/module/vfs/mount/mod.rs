@@ -43,7 +43,7 @@ use engine::volume::{Volume, Writes};
 use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
 use latch::prelude::*;
-use latch::{Listening, Mutex};
+use latch::{Bug, Listening, Mutex};
 use options::settings::Settings;
 use options::MountOptions;
 use subvolumes::SubvolumeDevices;
@@ -82,7 +82,8 @@ pub(in crate::vfs) fn mount_of(inode: &Inode) -> Result<&Mount> {
 
 /// The mount behind a super block.
 pub(in crate::vfs) fn mount(sb: &SuperBlock) -> Result<&Mount> {
-    sb.payload::<Mount>().ok_or(EINVAL)
+    const NO_MOUNT: Bug = Bug::new("a super block has no mount");
+    Ok(sb.payload::<Mount>().ok_or(NO_MOUNT)?)
 }
 
 impl Mount {

@@ -24,6 +24,8 @@
 //! `kernel::sync::Arc`. All guards and the scope stay on their thread (`!Send`). Locks are not recursive, not even for
 //! reading.
 
+#[path = "../../../../rust/latch/bug.rs"]
+mod bug;
 mod condvar;
 mod killed;
 mod latched;
@@ -40,6 +42,7 @@ mod raw;
 mod rounds;
 mod rwlock;
 
+pub use bug::Bug;
 pub use condvar::Condvar;
 pub use killed::{is_killed, kill};
 pub use latched::{Latched, LatchedRef, ReadGuard, WriteGuard};

@@ -100,7 +100,7 @@ unsafe extern "C" fn end_mapping<T: DirectData>(
     // SAFETY: iomap is done with the mapping that `begin` filled: `private` is null or what it put there.
     let check = unsafe { ptr::replace(&mut (*iomap).private, ptr::null_mut()) };
     if !check.is_null() {
-        // SAFETY: As above: it is from `Arc::into_raw`, and taken once.
+        // SAFETY: What `begin` put there is from `Arc::into_raw`, and is taken once.
         drop(unsafe { Arc::from_raw(check.cast::<T::Check>().cast_const()) });
     }
     0

@@ -238,7 +238,7 @@ unsafe extern "C" fn end_io<T: DirectData>(
         let range = pos..pos.saturating_add(usize::try_from(size).unwrap_or(0).into());
         if error != 0 {
             if !range.is_empty() && range.end.before() > old {
-                // SAFETY: As above.
+                // SAFETY: iomap lends the request's iocb until its end returns.
                 match unsafe { (*iocb).ki_complete } {
                     None => file.forget_behind(old)?,
                     // Others may have gone on behind it: the file is as long as what of it is there.

@@ -9,7 +9,7 @@
 use super::end::finish;
 use super::{Ioend, Pins, Resend};
 use crate::linux::bio::result_of;
-use crate::linux::iomap::bounce::Bounce;
+use crate::linux::iomap::bounce::{Bounce, Sealed};
 use crate::linux::iomap::sent::{Destination, Done, Ready};
 use crate::linux::iomap::{of, FileData, WriteEnd};
 use crate::linux::memory::Memory;
@@ -41,8 +41,7 @@ impl<T: FileData> Ioend<T> {
     pub(crate) fn hold_still(self, room: CopyRoom) -> Still<T> {
         let copy = room.0.map(|mut copy| {
             self.memory(&mut |part| copy.append(part));
-            copy.seal();
-            copy
+            copy.seal()
         });
         Still { ioend: self, copy }
     }
@@ -51,7 +50,7 @@ impl<T: FileData> Ioend<T> {
 /// A write whose bytes nobody changes any more, see [`Ioend::hold_still`].
 pub(crate) struct Still<T: FileData> {
     ioend: Ioend<T>,
-    copy: Option<Bounce>,
+    copy: Option<Sealed>,
 }
 
 impl<T: FileData> Still<T> {
@@ -130,7 +129,7 @@ struct WriteDone<T: FileData> {
     #[pin]
     work: Work<WriteDone<T>>,
     ioend: *mut bindings::iomap_ioend,
-    copy: Option<Bounce>,
+    copy: Option<Sealed>,
     /// What the bio's `bi_private` was: iomap's direct request.
     private: *mut kernel::ffi::c_void,
     /// What bytes the bio had.
@@ -175,7 +174,7 @@ impl<T: FileData> WorkItem for WriteDone<T> {
         let done = KBox::into_inner(unsafe { Pin::into_inner_unchecked(this) });
         // SAFETY: The ioend is ours.
         let own = unsafe { ptr::addr_of_mut!((*ioend).io_bio) };
-        let bio = done.copy.as_ref().map_or(own, Bounce::bio);
+        let bio = done.copy.as_ref().map_or(own, Sealed::bio);
         // SAFETY: The bio is back, and was sent with `iter`. It and its memory stay until `end` is gone, below.
         let resend = unsafe { Resend::new(bio, done.iter) };
         let end = WriteEnd {
@@ -189,7 +188,7 @@ impl<T: FileData> WorkItem for WriteDone<T> {
             unsafe { (*ioend).io_bio.bi_private = done.private };
         }
         drop((end, done.copy));
-        // SAFETY: As above.
+        // SAFETY: The IO has completed, nobody else has the ioend, and it is not used again.
         unsafe { finish(ioend, result) }
     }
 }

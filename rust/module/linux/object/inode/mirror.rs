@@ -117,28 +117,37 @@ impl Inode {
     fn copy(&self, from: &Mirror) {
         let inode = self.as_ptr();
         self.write_mode(from.mode);
-        // SAFETY: The inode is alive; the fields are read and written without locks everywhere.
+        // SAFETY: The inode is alive, and the ids are words that C's own `chown` writes beside readers without a lock.
         unsafe {
             b::i_uid_write(inode, from.uid);
             b::i_gid_write(inode, from.gid);
-            if self.nlink() != from.nlink {
-                b::set_nlink(inode, from.nlink);
-            }
-            addr_of_mut!((*inode).i_generation).write_volatile(from.generation);
+        }
+        if self.nlink() != from.nlink {
+            // SAFETY: The inode is alive. This is more than a word: where the count leaves zero or comes to it, the super
+            // block's atomic count of removed inodes changes, too; C's callers hold no lock for that either.
+            unsafe { b::set_nlink(inode, from.nlink) };
+        }
+        // SAFETY: The inode is alive; nobody but file handles reads the generation, which is the same each time.
+        unsafe { addr_of_mut!((*inode).i_generation).write_volatile(from.generation) };
+        // SAFETY: The inode is alive; both are loops of compare and exchange on one word.
+        unsafe {
             b::inode_set_max_iversion_raw(inode, from.version << b::I_VERSION_QUERIED_SHIFT);
             b::inode_set_flags(inode, from.flags, flags::ALL);
         }
         let [_, _, ctime] = self.times();
-        // SAFETY: As above. A time of change that somebody saw stays marked as seen while it is the same. It goes first: who
-        // sees the others sees it too.
+        if ctime != from.ctime {
+            // A time of change that somebody saw stays marked as seen while it is the same. It goes first: who sees the
+            // others sees it too.
+            // SAFETY: The inode is alive; the times are words that C writes beside readers without a lock.
+            unsafe { b::inode_set_ctime(inode, from.ctime.sec, nanoseconds(from.ctime)) };
+        }
+        // SAFETY: The inode is alive; the times are words that C writes beside readers without a lock.
         unsafe {
-            if ctime != from.ctime {
-                b::inode_set_ctime(inode, from.ctime.sec, nanoseconds(from.ctime));
-            }
             b::inode_set_atime(inode, from.atime.sec, nanoseconds(from.atime));
             b::inode_set_mtime(inode, from.mtime.sec, nanoseconds(from.mtime));
-            b::inode_set_bytes(inode, length(from.nbytes));
         }
+        // SAFETY: The inode is alive. Two words, by which nothing is reached: `stat` may show either of two sizes.
+        unsafe { b::inode_set_bytes(inode, length(from.nbytes)) };
         if let Some(size) = from.size {
             self.write_size(size);
         }

@@ -11,6 +11,10 @@ use core::ptr::{self, NonNull};
 use kernel::ffi::c_long;
 use kernel::sync::aref::ARef;
 use latch::prelude::*;
+use latch::Bug;
+
+/// What an inode that was made as one of this driver's always has.
+const NOT_OURS: Bug = Bug::new("a new inode has no room for what this driver keeps");
 
 /// An inode in the hash that nobody else can use yet. Dropping it makes it go away again.
 ///
@@ -43,7 +47,7 @@ impl NewInode {
     /// Gives the inode what this driver keeps for it.
     pub(crate) fn set_payload<T: Send + Sync + 'static>(&mut self, value: T) -> Result {
         // SAFETY: The inode is not published.
-        unsafe { self.slot().ok_or(EINVAL)?.set_payload(value) }
+        unsafe { self.slot().ok_or(NOT_OURS)?.set_payload(value) }
     }
 
     /// Sets the operations of a device node, pipe or socket.
@@ -141,7 +145,7 @@ impl SuperBlock {
         // SAFETY: The reference is ours.
         let inode = unsafe { ARef::from_raw(NonNull::from(Inode::borrow(inode))) };
         // SAFETY: The inode is not published.
-        unsafe { inode.slot().ok_or(EINVAL)?.set_payload(value) }?;
+        unsafe { inode.slot().ok_or(NOT_OURS)?.set_payload(value) }?;
         Ok(inode)
     }
 }

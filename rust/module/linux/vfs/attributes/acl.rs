@@ -178,7 +178,7 @@ pub(in crate::linux::vfs) unsafe extern "C" fn set<T: Attributes + Xattrs>(
         let mut acl: *mut b::posix_acl = acl.cast();
         let mut mode = inode.mode() as b::umode_t;
         if !acl.is_null() && u32::try_from(kind) == Ok(b::ACL_TYPE_ACCESS) {
-            // SAFETY: As above; `acl` becomes null if the mode says it all.
+            // SAFETY: The VFS lends all for the call, the inode locked; `acl` becomes null if the mode says it all.
             to_result(unsafe {
                 b::posix_acl_update_mode(idmap, inode.as_ptr(), &mut mode, &mut acl)
             })?;
@@ -196,7 +196,7 @@ pub(in crate::linux::vfs) unsafe extern "C" fn set<T: Attributes + Xattrs>(
         with_space(&inode, || {
             T::store_acl(&inode, name_of(kind)?, bytes.as_deref(), &change)
         })?;
-        // SAFETY: As above.
+        // SAFETY: The VFS lends the inode, locked, and the ACL, of which this takes a reference of its own.
         unsafe { b::set_cached_acl(inode.as_ptr(), kind, acl) };
         Ok(0)
     })

@@ -85,7 +85,7 @@ pub(in crate::linux::vfs) unsafe extern "C" fn set<T: Flagged + Attributes>(
         if unsafe { b::fileattr_has_fsx(asked) } {
             return Err(EOPNOTSUPP);
         }
-        // SAFETY: As above.
+        // SAFETY: The VFS lends the structure.
         let (flags, is_whole) = unsafe { ((*asked).flags, (*asked).flags_valid()) };
         let scope = match is_whole {
             true => Scope::All,

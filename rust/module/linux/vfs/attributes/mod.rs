@@ -196,7 +196,7 @@ pub(super) unsafe extern "C" fn setattr<T: Attributes>(
         T::check_change(inode)?;
         // SAFETY: The VFS lends all for the call.
         to_result(unsafe { b::setattr_prepare(idmap, dentry, change) })?;
-        // SAFETY: As above; after `setattr_prepare` it is only read.
+        // SAFETY: The VFS lends the change for the call; after `setattr_prepare` it is only read.
         let (valid, size) = unsafe { ((*change).ia_valid, bytes((*change).ia_size)) };
         let _nofs = NofsScope::enter();
         if valid & b::ATTR_SIZE != 0 {
@@ -209,14 +209,14 @@ pub(super) unsafe extern "C" fn setattr<T: Attributes>(
             }
         }
         let copy = || {
-            // SAFETY: As above.
+            // SAFETY: The VFS lends all for the call, the inode locked.
             unsafe { b::setattr_copy(idmap, inode.as_ptr(), change) };
             Changed::of(inode, valid)
         };
         with_space(inode, || T::store(inode, &copy))?;
         if valid & b::ATTR_MODE != 0 {
             // The access ACL follows the mode.
-            // SAFETY: As above; the mode is what was just set.
+            // SAFETY: The VFS lends all for the call, the inode locked; the mode is what was just set.
             to_result(unsafe { b::posix_acl_chmod(idmap, dentry, inode.mode() as b::umode_t) })?;
         }
         Ok(0)

@@ -183,7 +183,7 @@ pub(super) unsafe extern "C" fn tmpfile<T: Directory>(
             Made::New(new) => new.publish(),
             Made::Found(inode) => inode,
         });
-        // SAFETY: As above; nothing has opened the file yet.
+        // SAFETY: The VFS lends the file for the call; nothing has opened it yet.
         Ok(unsafe { b::finish_open_simple(file, 0) })
     })
 }

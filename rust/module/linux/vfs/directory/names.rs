@@ -135,7 +135,7 @@ pub(super) unsafe extern "C" fn rename<T: Directory + Attributes>(
         let owner = unsafe { Owner::of_new(idmap, from_dir, b::S_IFCHR) };
         // SAFETY: The VFS lends these and those below for the call, both directories locked.
         let from = unsafe { lent(from_dir, from) };
-        // SAFETY: As above.
+        // SAFETY: The VFS lends these for the call, both directories locked.
         let to = unsafe { lent(to_dir, to) };
         with_space(from.0, || T::rename(from, to, kind, owner))?;
         let changed = [from.1, to.1];

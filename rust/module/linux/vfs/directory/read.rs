@@ -98,7 +98,7 @@ pub(super) unsafe extern "C" fn seek<T: Directory>(
 ) -> i64 {
     // SAFETY: The VFS lends the file, its position locked.
     match unsafe { note_end::<T>(file) } {
-        // SAFETY: As above.
+        // SAFETY: The VFS lends the file, its position locked.
         Ok(()) => unsafe { b::generic_file_llseek(file, offset, whence) },
         Err(error) => error.to_errno().into(),
     }

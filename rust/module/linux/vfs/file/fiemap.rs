@@ -75,7 +75,7 @@ pub(super) unsafe extern "C" fn fiemap<T: Extents, D: FileData>(
         let info = info.cast::<b::fiemap_extent_info>();
         // SAFETY: The VFS lends all for the call.
         to_result(unsafe { b::fiemap_prep(inode, info, start, &mut len, 0) })?;
-        // SAFETY: As above.
+        // SAFETY: The VFS lends inode and structure for the call.
         let (inode, info) = unsafe { (Inode::borrow(inode), &mut *info) };
         if info.fi_flags & b::FIEMAP_FLAG_SYNC != 0 {
             // Where that would have to wait for a thaw, something may be left.

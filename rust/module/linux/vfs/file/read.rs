@@ -85,7 +85,7 @@ fn read_without_faults<T: DirectData>(request: &Locked<'_, T>, done: usize) -> i
         (*request.iter).nofault = true;
     }
     let result = read();
-    // SAFETY: As above.
+    // SAFETY: This ends what the block before began, in the same task; the iterator is still the caller's.
     unsafe {
         (*request.iter).nofault = false;
         b::pagefault_enable();

@@ -4,7 +4,7 @@
 //!
 //! C header: `include/linux/fs_context.h`
 
-use super::file_system::{asked, Access, FileSystem};
+use super::file_system::{asked, Access, FileSystem, NO_OPTIONS};
 use super::options::{self, MountLog};
 use super::subtree;
 use crate::linux::bindings as b;
@@ -12,7 +12,6 @@ use crate::linux::{private, SuperBlock};
 use core::marker::PhantomData;
 use kernel::error::{from_result, to_result};
 use kernel::ffi::{c_int, c_uint};
-use latch::prelude::*;
 
 /// The operations of a context.
 struct Table<T>(PhantomData<T>);
@@ -60,7 +59,7 @@ unsafe extern "C" fn parse_param<T: FileSystem>(
     from_result(|| {
         // SAFETY: `init_context` set the context up; the VFS serialises its use.
         let (options, log) = unsafe {
-            let options = private::get_mut::<T::Options>((*fc).fs_private).ok_or(EINVAL)?;
+            let options = private::get_mut::<T::Options>((*fc).fs_private).ok_or(NO_OPTIONS)?;
             (options, MountLog::of(fc))
         };
         // SAFETY: The VFS lends the parameter.
@@ -98,7 +97,7 @@ unsafe extern "C" fn reconfigure<T: FileSystem>(fc: *mut b::fs_context) -> c_int
             true => b::SB_POSIXACL,
             false => 0,
         };
-        // SAFETY: As above. The VFS refuses a file system's own bits in the mask before this call, and takes them after.
+        // SAFETY: The context is the VFS's, lent for the call. The VFS refuses a file system's own bits in the mask before this call, and takes them after.
         unsafe {
             (*fc).sb_flags = ((*fc).sb_flags & !b::SB_POSIXACL) | acls;
             (*fc).sb_flags_mask |= b::SB_POSIXACL;

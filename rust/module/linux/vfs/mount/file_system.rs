@@ -15,6 +15,10 @@ use crate::linux::{BlockDevice, Held, Inode, SuperBlock};
 use kernel::ffi::c_uint;
 use kernel::sync::aref::ARef;
 use latch::prelude::*;
+use latch::Bug;
+
+/// What only [`super::context`] could have forgotten.
+pub(super) const NO_OPTIONS: Bug = Bug::new("a context of a mount has no options");
 
 /// Whether a mount may change the volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +69,7 @@ pub(super) unsafe fn asked<'a, T: FileSystem>(
 ) -> Result<Asked<'a, T::Options>> {
     // SAFETY: By the function's contract.
     let (options, log) = unsafe {
-        let options = private::get((*fc).fs_private).ok_or(EINVAL)?;
+        let options = private::get((*fc).fs_private).ok_or(NO_OPTIONS)?;
         (options, MountLog::of(fc))
     };
     Ok(Asked {

@@ -13,7 +13,12 @@ use kernel::ffi::c_char;
 use kernel::fmt;
 use kernel::str::CString;
 use latch::prelude::*;
+use latch::Bug;
 use units::Bytes;
+
+/// What only the kernel's parser could have got wrong.
+const UNKNOWN: Bug = Bug::new("an option was found that is not in the table");
+const NO_TEXT: Bug = Bug::new("an option has no text, and needs one");
 
 /// An option that a file system knows (C: `struct fs_parameter_spec`). One name may stand for a flag and for a value.
 pub(crate) struct Parameter<O> {
@@ -214,7 +219,7 @@ pub(super) unsafe fn parse<O: Options>(
     let parameter = usize::try_from(found)
         .ok()
         .and_then(|at| O::PARAMETERS.get(at))
-        .ok_or(EINVAL)?;
+        .ok_or(UNKNOWN)?;
     // SAFETY: `__fs_parse` took the parameter: it is a flag or a string, as its type says.
     let (name, value, bytes) = unsafe {
         let string = (*param).__bindgen_anon_1.string;
@@ -237,7 +242,7 @@ pub(super) unsafe fn parse<O: Options>(
         Kind::U32(take) => take(options, u32, &given)?,
         Kind::U64(take) => take(options, u64, &given)?,
         Kind::Size(take) => take(options, Bytes::new(bytes)),
-        Kind::Text(take) => take(options, value.ok_or(EINVAL)?, &given)?,
+        Kind::Text(take) => take(options, value.ok_or(NO_TEXT)?, &given)?,
         Kind::RefusedFlag | Kind::RefusedText => return Err(given.refuse()),
     }
     Ok(())

@@ -15,7 +15,10 @@ use core::ptr::addr_of_mut;
 use kernel::error::{from_result, to_result};
 use kernel::ffi::{c_int, c_long};
 use latch::prelude::*;
-use latch::NofsScope;
+use latch::{Bug, NofsScope};
+
+/// What a super block has from before the VFS can call it until after it no longer does.
+const NO_PAYLOAD: Bug = Bug::new("a super block has no file system");
 
 /// The operations of a super block.
 struct Table<T>(PhantomData<T>);
@@ -128,7 +131,7 @@ unsafe extern "C" fn statfs<T: FileSystem>(
         )
     };
     from_result(|| {
-        let shown = sb.payload::<T>().ok_or(EINVAL)?.statfs(inode)?;
+        let shown = sb.payload::<T>().ok_or(NO_PAYLOAD)?.statfs(inode)?;
         let out: *mut b::kstatfs = out.cast();
         // SAFETY: The VFS lends a zeroed structure.
         unsafe {
