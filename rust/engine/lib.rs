@@ -5,16 +5,16 @@
 //! against small stand-ins for the crates `kernel` and `latch`, into an ordinary crate on the host,
 //! where they are tested at native speed.
 //!
-//! | layer | folder     | what it is                                                            |
-//! |-------|------------|-----------------------------------------------------------------------|
-//! | L0    | [`map`]    | an ordered map, over the kernel's red-black tree; short ordered lists |
-//! | L0    | [`registry`] | values by key that are in memory as long as somebody uses them      |
-//! | L1    | [`disk`]   | the on-disk format, and the one gate that validates every block       |
-//! | L2    | [`volume`] | devices, the chunk map, superblock copies; regular or zoned           |
-//! | L3    | [`btree`]  | tree blocks, search, copy-on-write, split, balance                    |
-//! | L4    | [`space`]  | block groups, free space, reservations                                |
-//! | L5    | [`txn`]    | extent references, the transaction, its commit                        |
-//! | L6    | [`fs`]     | inodes, directories, file extents, subvolumes as operations on trees  |
+//! | folder     | what it is                                                            |
+//! |------------|-----------------------------------------------------------------------|
+//! | [`map`]    | an ordered map, over the kernel's red-black tree; short ordered lists |
+//! | [`registry`] | values by key that are in memory as long as somebody uses them      |
+//! | [`disk`]   | the on-disk format, and the one gate that validates every block       |
+//! | [`volume`] | devices, the chunk map, superblock copies; regular or zoned           |
+//! | [`btree`]  | tree blocks, search, copy-on-write, split, balance                    |
+//! | [`space`]  | block groups, free space, reservations                                |
+//! | [`txn`]    | extent references, the transaction, its commit                        |
+//! | [`fs`]     | inodes, directories, file extents, subvolumes as operations on trees  |
 //!
 //! A layer uses only those above it in this table. See `Documentation/architecture.md`.
 

@@ -4,11 +4,11 @@
 //!
 //! The kernel edge, bottom layer first:
 //!
-//! | layer | module    | what it is                                                      |
-//! |-------|-----------|-----------------------------------------------------------------|
-//! | L0    | [`linux`] | the kernel's objects as safe types; the only `unsafe`            |
-//! | L6    | [`io`]    | metadata and data on their way between memory and the devices   |
-//! | L7    | [`vfs`]   | mount, inodes, directories, files: thin adapters                |
+//! | module    | what it is                                                      |
+//! |-----------|-----------------------------------------------------------------|
+//! | [`linux`] | the kernel's objects as safe types; the only `unsafe`            |
+//! | [`io`]    | metadata and data on their way between memory and the devices   |
+//! | [`vfs`]   | mount, inodes, directories, files: thin adapters                |
 //!
 //! What bytes go where is decided by the `engine` crate.
 

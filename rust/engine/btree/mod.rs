@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! L3: trees of items ordered by key: search, copy-on-write, split, balance.
+//! Trees of items ordered by key: search, copy-on-write, split, balance.
 //!
 //! | module     | what it has                                                               |
 //! |------------|---------------------------------------------------------------------------|

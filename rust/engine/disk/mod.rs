@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! L1: the on-disk format.
+//! The on-disk format.
 //!
 //! Bytes become types here and nowhere else. `raw` has the structures byte for byte, private to this folder; the typed
 //! values beside it are made by parsers that check every member, and write themselves back; [`check_block`] is the gate

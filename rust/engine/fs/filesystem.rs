@@ -7,7 +7,6 @@ use super::Subvolume;
 use crate::btree::Tree;
 use crate::disk::{leaf_area, Bytes, Format, Incompat, InlineExtent, ObjectId, ITEM_HEAD};
 use crate::txn::{Handle, Transactions, Units};
-use crate::volume::Writes;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -72,7 +71,7 @@ impl FileSystem {
 
     /// Changes the volume's label; durable on return. `EROFS`, `ENOSPC`.
     pub fn set_label(&self, label: &[u8]) -> Result {
-        self.check_access()?;
+        self.txns.volume().check_changing()?;
         let handle = self.txns.start(Units::updates(1))?;
         self.txns.volume().superblocks().set_label(label);
         handle.note_superblock();
@@ -138,20 +137,10 @@ impl FileSystem {
         Bytes::from(leaf_area(node_size)).saturating_sub(overhead.into())
     }
 
-    fn check_access(&self) -> Result {
-        match self.txns.volume().writes() {
-            Writes::Now => Ok(()),
-            _ => Err(EROFS),
-        }
-    }
-
-    /// `EROFS` where nothing may be changed.
+    /// `EROFS` where files of `subvolume` do not change: the volume's do not, or this one is read-only.
     pub(super) fn check_writable(&self, subvolume: &Subvolume) -> Result {
-        self.check_access()?;
-        match subvolume.is_read_only() {
-            true => Err(EROFS),
-            false => Ok(()),
-        }
+        self.txns.volume().check_changing()?;
+        subvolume.check_writable()
     }
 
     /// Starts a change of a subvolume.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! L6: inodes, directories, file extents and subvolumes as operations on trees, without the VFS.
+//! Inodes, directories, file extents and subvolumes as operations on trees, without the VFS.
 //!
 //! | module                 | what it has                                                         |
 //! |------------------------|---------------------------------------------------------------------|

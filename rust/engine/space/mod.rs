@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! L4: block groups, free space, pinned ranges, reservations and the order of metadata writes.
+//! Block groups, free space, pinned ranges, reservations and the order of metadata writes.
 //!
 //! A byte of a block group is in one state at a time, and each call moves bytes from one to another:
 //!

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! L5: the transaction: what makes many changes to many trees one step from one superblock to the next.
+//! The transaction: what makes many changes to many trees one step from one superblock to the next.
 //!
 //! | module         | what it has                                                                          |
 //! |----------------|--------------------------------------------------------------------------------------|

@@ -2,8 +2,8 @@
 //! Quotas, which are not counted here: whoever may write says so on disk before the first change, so that nobody takes
 //! the counts for right.
 
+use super::handles::core::Core;
 use super::handles::handle::Handle;
-use super::handles::shared::Shared;
 use super::join::Joiner;
 use super::{shortage, Units};
 use crate::disk::{Flaw, ObjectId, QuotaStatus};
@@ -13,7 +13,7 @@ use latch::prelude::*;
 
 /// Marks the counts as wrong, if the volume has some that are not marked. It goes to disk with the next commit. The caller holds
 /// no handle.
-pub(super) fn mark(shared: &Arc<Shared>) -> Result {
+pub(super) fn mark(shared: &Arc<Core>) -> Result {
     let tree = match shared.trees.get(ObjectId::QUOTA_TREE.into()) {
         Err(error) if error == ENOENT => return Ok(()),
         tree => tree?,
@@ -25,7 +25,7 @@ pub(super) fn mark(shared: &Arc<Shared>) -> Result {
         return Ok(());
     };
     let reservation = shortage::reserve_metadata(shared, Units::updates(1), Urgency::Freeing)?;
-    let handle = Handle::enter(shared, Joiner::Starter, reservation)?;
+    let handle = Handle::join(shared, Joiner::Starter, reservation)?;
     let marked = tree.update(&handle, &key, |item| status.inconsistent().write_to(item));
     marked
         .and_then(|written| Ok(written?))

@@ -4,8 +4,8 @@
 use super::free_space::caches;
 use super::free_space::rebuild::{self, Doubted, Task};
 use super::handles::alone::{sharing, Sharing};
+use super::handles::core::Core;
 use super::handles::handle::run_refs;
-use super::handles::shared::Shared;
 use super::join::Joiner;
 use super::shortage::reclaim::reclaim;
 use super::transaction::Transaction;
@@ -14,7 +14,7 @@ use super::{Counters, Handle, Keep, OpenTree, Options, Trim, Units};
 use crate::btree::{DataRef, Store, Tree};
 use crate::disk::{Bytes, CompatRo, Generation, Logical, ObjectId, RootItem, Superblock, TreeId};
 use crate::space::{Class, Keeping, Reclaim, Reservation, Space, Urgency};
-use crate::volume::{Volume, Writes};
+use crate::volume::Volume;
 use core::sync::atomic::Ordering;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -26,7 +26,7 @@ const TRIM_TIME: u64 = 200_000_000;
 
 /// The mounted volume's trees, its running and its committing transaction.
 pub struct Transactions {
-    shared: Arc<Shared>,
+    shared: Arc<Core>,
 }
 
 impl Transactions {
@@ -48,8 +48,8 @@ impl Transactions {
     /// not right or not wanted, and commits; without effect where all is as
     /// it should be, and where nothing may be written yet. To be called before anything else is changed, once the block cache
     /// can write. After an error nothing can be written any more; after `ENOSPC` it can, and all is whole.
-    pub fn settle_free_space(&self) -> Result {
-        if self.shared.volume.writes() != Writes::Now {
+    pub fn keep_free_space_as_wanted(&self) -> Result {
+        if !self.shared.volume.writes().changes_files() {
             return Ok(());
         }
         let _known = self.shared.space.asking();
@@ -161,28 +161,28 @@ impl Transactions {
     /// other handle may be held. `ENOSPC`, `EROFS` on a read-only volume or after an aborted transaction.
     pub fn start(&self, units: Units) -> Result<Handle> {
         let reservation = self.reserve(units)?;
-        Handle::enter(&self.shared, Joiner::Starter, reservation)
+        Handle::join(&self.shared, Joiner::Starter, reservation)
     }
 
     /// Joins as [`Self::start`] does, and may draw on the global reserve: for what frees space on a full disk.
     pub fn start_freeing(&self, units: Units) -> Result<Handle> {
         let reservation = self.reserve_metadata(units, Urgency::Freeing)?;
-        Handle::enter(&self.shared, Joiner::Starter, reservation)
+        Handle::join(&self.shared, Joiner::Starter, reservation)
     }
 
     /// Joins as [`Self::start_freeing`] does, for what can be put off: waits for nobody to give something back.
     pub fn start_freeing_now(&self, units: Units) -> Result<Handle> {
-        self.shared.check_writable()?;
+        self.shared.check_sending()?;
         shortage::make_wanted_chunk(&self.shared)?;
         let bytes = units.bytes(self.shared.store.node_size());
         let reservation = shortage::reserve_freeing_now(&self.shared, bytes)?;
-        Handle::enter(&self.shared, Joiner::Starter, reservation)
+        Handle::join(&self.shared, Joiner::Starter, reservation)
     }
 
     /// Joins with metadata that was reserved before: for completions. Never `ENOSPC`, and lets itself in where
     /// [`Self::start`] already waits for a commit that has yet to wait for its handles.
     pub fn join_with(&self, reservation: Reservation) -> Result<Handle> {
-        Handle::enter(&self.shared, Joiner::Completion, reservation)
+        Handle::join(&self.shared, Joiner::Completion, reservation)
     }
 
     /// Reserves metadata for `units` without joining: for [`Self::join_with`] later. May make a chunk or commit: no
@@ -206,14 +206,14 @@ impl Transactions {
     /// Reserves space for file data; it becomes extents with [`Space::allocate_data`]. May make a chunk or commit: no
     /// handle may be held. `ENOSPC`.
     pub fn reserve_data(&self, bytes: Bytes) -> Result<Reservation> {
-        self.shared.check_writable()?;
+        self.shared.check_sending()?;
         shortage::reserve(&self.shared, Class::Data, bytes, Urgency::Ordinary)
     }
 
     /// Reserves space for file data that is there, or in a chunk that can be made: `ENOSPC` at once. With
     /// [`Urgency::Freeing`] what is kept back on sequential zones can be had, to empty others.
     pub fn reserve_data_now(&self, bytes: Bytes, urgency: Urgency) -> Result<Reservation> {
-        self.shared.check_writable()?;
+        self.shared.check_sending()?;
         shortage::reserve_now(&self.shared, Class::Data, bytes, urgency)
     }
 
@@ -224,7 +224,7 @@ impl Transactions {
 
     /// Reserves space for file data and for metadata if that is to be had without waiting: `EAGAIN` otherwise.
     pub fn try_reserve(&self, data: Bytes, metadata: Units) -> Result<(Reservation, Reservation)> {
-        self.shared.check_writable()?;
+        self.shared.check_sending()?;
         let space = &self.shared.space;
         let now = |class, bytes| {
             let reserved = space.reserve(class, bytes, Urgency::Ordinary);
@@ -289,7 +289,7 @@ impl Transactions {
     /// Runs what may run at any time and shortens the next commit: delayed references, removal of empty block groups
     /// and emptying of sparse ones, telling devices what is free. For the edge's timer.
     pub fn maintain(&self) -> Result {
-        if self.shared.check_writable().is_err() {
+        if self.shared.check_sending().is_err() {
             return Ok(());
         }
         shortage::make_wanted_chunk(&self.shared)?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! L2: devices, the chunk map, superblock copies and zones.
+//! Devices, the chunk map, superblock copies and zones.
 //!
 //! A [`Volume`] is a set of devices under one logical address space. It finds and writes superblocks, knows which
 //! chunk holds a logical address and where on the devices that chunk lies, plans new chunks, and on zoned volumes

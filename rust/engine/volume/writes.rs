@@ -41,7 +41,12 @@ pub enum Writes {
 }
 
 impl Writes {
-    /// Whether a transaction may run and be committed.
+    /// Whether files change and copies are repaired: the first column above.
+    pub const fn changes_files(self) -> bool {
+        matches!(self, Self::Now)
+    }
+
+    /// Whether a transaction may run and be committed: the second column.
     pub const fn runs_transactions(self) -> bool {
         matches!(self, Self::Now | Self::Paused)
     }
@@ -93,6 +98,14 @@ impl Volume {
     /// Whether the volume may be written.
     pub fn writes(&self) -> Writes {
         Writes::of(self.writes.0.load(Ordering::Acquire))
+    }
+
+    /// `EROFS` where no file changes: a mount is read-only, or nothing can be written at all.
+    pub fn check_changing(&self) -> Result {
+        match self.writes().changes_files() {
+            true => Ok(()),
+            false => Err(EROFS),
+        }
     }
 
     /// `EROFS` where nothing is sent to the devices: no tree block, no data, no superblock. Asked right before it is sent: what

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! L6: what moves bytes between memory and the devices.
+//! What moves bytes between memory and the devices.
 //!
 //! | module        | what it is                                                                  |
 //! |---------------|-----------------------------------------------------------------------------|

@@ -138,7 +138,7 @@ impl Work {
     fn clean(&self, last: &mut u64, stop: &Stop) {
         let now = monotonic_ns();
         let is_time = now.saturating_sub(*last) >= CLEANING;
-        if is_time && self.fs.transactions().volume().writes() == Writes::Now {
+        if is_time && self.fs.transactions().volume().writes().changes_files() {
             let cleaned = self.fs.inodes().clean_left(&in_time(stop));
             // What wants nothing but time goes on at once.
             if cleaned != Err(EAGAIN) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! L7: the file system as the VFS calls it: thin adapters between `linux`'s traits and the engine.
+//! The file system as the VFS calls it: thin adapters between `linux`'s traits and the engine.
 //!
 //! | module         | what it is                                                               |
 //! |----------------|--------------------------------------------------------------------------|

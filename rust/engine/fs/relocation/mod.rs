@@ -21,7 +21,6 @@ use super::FileSystem;
 use crate::btree::Tree;
 use crate::disk::{Bytes, Logical, ObjectId};
 use crate::space::{Class, Reclaim, Relief, Remains, Sparse, Urgency};
-use crate::volume::Writes;
 use core::sync::atomic::Ordering;
 use extents::InUse;
 use latch::prelude::*;
@@ -95,7 +94,7 @@ impl Relocation<'_> {
         if !txns.volume().rules().frees_whole_groups() {
             return Err(ENOSPC);
         }
-        let may_write = || txns.volume().writes() == Writes::Now;
+        let may_write = || txns.volume().writes().changes_files();
         let mut is_committed = false;
         for _ in 0..MOST_GROUPS {
             // Others may go on between two groups: nobody waits for more than one of each.

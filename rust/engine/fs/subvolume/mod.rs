@@ -59,9 +59,12 @@ impl Subvolume {
         self.0.root_directory
     }
 
-    /// Whether changes are refused (C: `BTRFS_ROOT_SUBVOL_RDONLY`).
-    pub fn is_read_only(&self) -> bool {
-        self.0.read_only
+    /// `EROFS` where changes of this subvolume are refused (C: `BTRFS_ROOT_SUBVOL_RDONLY`).
+    pub fn check_writable(&self) -> Result {
+        match self.0.read_only {
+            true => Err(EROFS),
+            false => Ok(()),
+        }
     }
 
     /// Whether both are the same subvolume.

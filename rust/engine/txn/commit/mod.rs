@@ -10,8 +10,8 @@ use crate::disk::{Bug, Bytes, Generation, Key, Logical, ObjectId, TreeId};
 use crate::space::CacheTurn;
 use crate::txn::counters::Times;
 use crate::txn::handles::context::Context;
+use crate::txn::handles::core::Core;
 use crate::txn::handles::run_refs::Limit;
-use crate::txn::handles::shared::Shared;
 use crate::txn::join::{Joining, Next, Phase};
 use crate::txn::transaction::deferred::Deferred;
 use crate::txn::transaction::Transaction;
@@ -38,11 +38,11 @@ const CACHES_A_ROUND: CacheTurn = CacheTurn { waits: 1, files: 8 };
 /// leaves of their items.
 const CACHE_ROUNDS: u32 = 4;
 
-/// The commits of a mounted volume: [`Shared::commits`].
+/// The commits of a mounted volume: [`Core::commits`].
 #[derive(Clone, Copy)]
-pub(in crate::txn) struct Commits<'a>(&'a Shared);
+pub(in crate::txn) struct Commits<'a>(&'a Core);
 
-impl Shared {
+impl Core {
     /// The commits, to be made and asked for.
     pub(in crate::txn) fn commits(&self) -> Commits<'_> {
         Commits(self)

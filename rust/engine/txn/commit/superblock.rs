@@ -3,14 +3,14 @@
 
 use crate::disk::{Generation, Logical, ObjectId, RootBackup, RootPointer, Superblock};
 use crate::space::Keeping;
-use crate::txn::handles::shared::Shared;
+use crate::txn::handles::core::Core;
 use crate::txn::transaction::Transaction;
 use crate::volume::SuperblockImage;
 use latch::prelude::*;
 
 /// Brings the superblock in memory up to date with the closed transaction, and takes it as it is then: nobody changes
 /// trees or makes chunks meanwhile, but many will before it is written.
-pub(super) fn fill(shared: &Shared, transaction: &Transaction) -> Result<SuperblockImage> {
+pub(super) fn fill(shared: &Core, transaction: &Transaction) -> Result<SuperblockImage> {
     let backup = backup(shared)?;
     note_chunks(shared, transaction)?;
     shared.volume.superblocks().update(|superblock| {
@@ -36,7 +36,7 @@ pub(super) fn fill(shared: &Shared, transaction: &Transaction) -> Result<Superbl
 }
 
 /// Enters system chunks, and how many bytes of each device are in chunks.
-fn note_chunks(shared: &Shared, transaction: &Transaction) -> Result {
+fn note_chunks(shared: &Core, transaction: &Transaction) -> Result {
     let changes = transaction.chunks.lock();
     for chunk in changes.system_added.iter() {
         shared.volume.superblocks().add_system_chunk(chunk)?;
@@ -64,7 +64,7 @@ const NOWHERE: RootPointer = RootPointer {
 };
 
 /// Where the trees are, for one of the four backups in the superblock.
-fn backup(shared: &Shared) -> Result<RootBackup> {
+fn backup(shared: &Core) -> Result<RootBackup> {
     let pointer = |id| -> Result<RootPointer> {
         let tree = shared.trees.get_optional(id)?;
         Ok(tree.map_or(NOWHERE, |tree| tree.root_pointer()))

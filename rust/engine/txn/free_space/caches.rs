@@ -11,8 +11,8 @@
 use crate::btree::Tree;
 use crate::disk::{Bug, CacheHeader, Flaw, Generation, Key, Logical, ObjectId, Superblock};
 use crate::space::{CacheFile, Class, Doubt, Keeping, Urgency};
+use crate::txn::handles::core::Core;
 use crate::txn::handles::handle::Handle;
-use crate::txn::handles::shared::Shared;
 use crate::txn::join::Joiner;
 use crate::txn::{shortage, Units};
 use core::ops::ControlFlow;
@@ -23,7 +23,7 @@ use latch::prelude::*;
 const CACHES: u32 = 16;
 
 /// Says in the superblock in memory that there are no caches, if some are to be dropped: before anything can be committed.
-pub(in crate::txn) fn disown(shared: &Shared) {
+pub(in crate::txn) fn disown(shared: &Core) {
     if !are_kept(shared) && is_on(shared) && are_there(shared) {
         turn_off(shared);
     }
@@ -31,7 +31,7 @@ pub(in crate::txn) fn disown(shared: &Shared) {
 
 /// Drops the caches that are there, or said to be, unless they are right and kept so. Where there are none left new ones are kept, or C may
 /// go on to make some.
-pub(in crate::txn) fn drop_stale(shared: &Arc<Shared>) -> Result {
+pub(in crate::txn) fn drop_stale(shared: &Arc<Core>) -> Result {
     if are_kept(shared) {
         return Ok(());
     }
@@ -51,13 +51,13 @@ pub(in crate::txn) fn drop_stale(shared: &Arc<Shared>) -> Result {
 }
 
 /// Caches are not kept right any more, and the superblock in memory says that there are none.
-pub(in crate::txn) fn stop(shared: &Shared) {
+pub(in crate::txn) fn stop(shared: &Core) {
     shared.space.stop_caches();
     turn_off(shared);
 }
 
 /// Drops all caches, and says that there shall be none (C: `nospace_cache`).
-pub(in crate::txn) fn give_up(shared: &Arc<Shared>) -> Result {
+pub(in crate::txn) fn give_up(shared: &Arc<Core>) -> Result {
     shared.space.stop_caches();
     match is_on(shared) || are_there(shared) {
         true => drop_all(shared),
@@ -66,7 +66,7 @@ pub(in crate::txn) fn give_up(shared: &Arc<Shared>) -> Result {
 }
 
 /// Where not all can be dropped that is said, and the superblock tells C to look at none.
-fn drop_all(shared: &Arc<Shared>) -> Result {
+fn drop_all(shared: &Arc<Core>) -> Result {
     if !shared.volume.writes().runs_transactions() {
         return Ok(());
     }
@@ -84,38 +84,38 @@ fn drop_all(shared: &Arc<Shared>) -> Result {
 }
 
 /// Whether caches are kept right.
-fn are_kept(shared: &Shared) -> bool {
+fn are_kept(shared: &Core) -> bool {
     shared.space.keeping_caches() == Keeping::Now
 }
 
 /// Whether the superblock says that there are caches, or shall be.
-fn is_on(shared: &Shared) -> bool {
+fn is_on(shared: &Core) -> bool {
     shared.volume.superblock().cache_generation != 0
 }
 
 /// Whether the superblock says so where there can be none.
-fn is_on_in_vain(shared: &Shared) -> bool {
+fn is_on_in_vain(shared: &Core) -> bool {
     is_on(shared) && !shared.volume.superblock().has_caches()
 }
 
 /// Whether the volume has caches, or may have: what cannot be read is nobody's reason to believe them.
-fn are_there(shared: &Shared) -> bool {
+fn are_there(shared: &Core) -> bool {
     !matches!(first_header(shared.trees.root()), Ok(None))
 }
 
-fn turn_off(shared: &Shared) {
+fn turn_off(shared: &Core) {
     set_generation(shared, 0);
 }
 
-fn set_generation(shared: &Shared, generation: u64) {
+fn set_generation(shared: &Core, generation: u64) {
     let set = |superblock: &mut Superblock| superblock.cache_generation = generation;
     shared.volume.superblocks().update(set);
 }
 
 /// Has the next commit say whether there are some. It needs no space.
-fn say(shared: &Arc<Shared>, generation: u64) -> Result {
+fn say(shared: &Arc<Core>, generation: u64) -> Result {
     let nothing = shared.space.reserve_nothing(Class::Metadata);
-    let handle = Handle::enter(shared, Joiner::Starter, nothing)?;
+    let handle = Handle::join(shared, Joiner::Starter, nothing)?;
     set_generation(shared, generation);
     handle.note_superblock();
     Ok(())
@@ -137,7 +137,7 @@ fn key_of(group: u64) -> Key {
 }
 
 /// Makes all caches void and commits that. In one transaction: what it changes itself makes caches wrong.
-fn void_all(shared: &Arc<Shared>) -> Result {
+fn void_all(shared: &Arc<Core>) -> Result {
     let root = shared.trees.root();
     let mut count = 0u32;
     root.scan(key_of(0)..=key_of(u64::MAX), |_, _| {
@@ -184,7 +184,7 @@ fn void(item: &mut [u8]) -> Result<(), Bug> {
 }
 
 /// Removes all caches, some in a transaction.
-fn drop_each(shared: &Arc<Shared>) -> Result {
+fn drop_each(shared: &Arc<Core>) -> Result {
     let mut dropped = 0u32;
     while let Some((key, header)) = first_header(shared.trees.root())? {
         let file = header
@@ -204,7 +204,7 @@ fn drop_each(shared: &Arc<Shared>) -> Result {
 }
 
 /// The file that a header leads to, if there is one and it is the cache's own.
-fn removable(shared: &Shared, header: &CacheHeader) -> Result<Option<CacheFile>, Doubt> {
+fn removable(shared: &Core, header: &CacheHeader) -> Result<Option<CacheFile>, Doubt> {
     let file = CacheFile::find(shared.trees.root(), header)?;
     if let Some(file) = &file {
         let extents = shared.trees.required(ObjectId::EXTENT_TREE)?;
@@ -220,7 +220,7 @@ fn tell_stays(doubt: &Doubt, key: &Key) {
 }
 
 /// Removes a header and what is to go with it.
-fn drop_one(shared: &Arc<Shared>, header: &Key, file: Option<CacheFile>) -> Result {
+fn drop_one(shared: &Arc<Core>, header: &Key, file: Option<CacheFile>) -> Result {
     let items = file.as_ref().map_or(0, CacheFile::items);
     let handle = start(shared, Units::updates(items.saturating_add(1)))?;
     let root = shared.trees.root();
@@ -231,8 +231,8 @@ fn drop_one(shared: &Arc<Shared>, header: &Key, file: Option<CacheFile>) -> Resu
 }
 
 /// Joins with metadata for `units`, which are to be had on a full volume, too.
-fn start(shared: &Arc<Shared>, units: Units) -> Result<Handle> {
+fn start(shared: &Arc<Core>, units: Units) -> Result<Handle> {
     let bytes = units.bytes(shared.store.node_size());
     let reservation = shortage::reserve(shared, Class::Metadata, bytes, Urgency::Freeing)?;
-    Handle::enter(shared, Joiner::Starter, reservation)
+    Handle::join(shared, Joiner::Starter, reservation)
 }

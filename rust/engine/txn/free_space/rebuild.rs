@@ -14,8 +14,8 @@ use crate::disk::{
 };
 use crate::space::{Class, Reservation, Urgency};
 use crate::txn::handles::context::Joined;
+use crate::txn::handles::core::Core;
 use crate::txn::handles::handle::Handle;
-use crate::txn::handles::shared::Shared;
 use crate::txn::join::Joiner;
 use crate::txn::shortage;
 use crate::txn::{Keep, Units};
@@ -70,7 +70,7 @@ pub(in crate::txn) enum Task {
 impl Task {
     /// What is to be done where this is wanted, and what [`doubt`] said is remembered no longer. `EINVAL` where a tree that is valid would have to go; `EUCLEAN` where what is to be done
     /// with is not the tree that the superblock tells of.
-    pub(in crate::txn) fn of(shared: &Shared, keep: Keep) -> Result<Self> {
+    pub(in crate::txn) fn of(shared: &Core, keep: Keep) -> Result<Self> {
         let features = shared.volume.superblock().compat_ro;
         let has_tree = features.contains(CompatRo::FREE_SPACE_TREE);
         let is_stale = features.has_stale_free_space();
@@ -90,7 +90,7 @@ impl Task {
     }
 
     /// The task, by where the tree's root item is, if there is one. One that is not where it belongs is not the tree's: nothing is done with it.
-    fn by_root_item(self, shared: &Shared) -> Result<Self> {
+    fn by_root_item(self, shared: &Core) -> Result<Self> {
         let roots = shared.trees.root();
         let found = shared.trees.key_of(ObjectId::FREE_SPACE_TREE.into())?;
         match (found, self) {
@@ -112,7 +112,7 @@ impl Task {
 
     /// Has it known where all groups are free, by the extent tree: nothing is changed. What is known must not be forgotten until the
     /// task is done.
-    pub(in crate::txn) fn prepare(self, shared: &Shared) -> Result {
+    pub(in crate::txn) fn prepare(self, shared: &Core) -> Result {
         if self == Self::Nothing {
             return Ok(());
         }
@@ -138,7 +138,7 @@ impl Task {
     }
 
     /// Does it, and commits. `ENOSPC` where there is no space for the tree, which is gone again then, and nothing is to be committed.
-    pub(in crate::txn) fn perform(self, shared: &Arc<Shared>) -> Result {
+    pub(in crate::txn) fn perform(self, shared: &Arc<Core>) -> Result {
         match self {
             Self::Nothing => Ok(()),
             Self::Make => {
@@ -203,7 +203,7 @@ pub(in crate::txn) fn cannot_go() -> Error {
 
 /// Reserves for the first step of what makes the tree anew. Where that is refused nothing was changed, and a tree that is still kept is
 /// right.
-fn first(shared: &Arc<Shared>) -> Result<Reservation> {
+fn first(shared: &Arc<Core>) -> Result<Reservation> {
     reserve(shared, USUAL.units, USUAL.urgency).inspect_err(|_| {
         if shared.space.has_all_in_tree() {
             shared.volume.superblocks().update(|superblock| {
@@ -215,17 +215,17 @@ fn first(shared: &Arc<Shared>) -> Result<Reservation> {
 
 /// Makes the tree anew in one transaction, whatever is in it: each superblock leads to the one of before or to the new one. Until then
 /// that of before is kept as it was, so others may commit. Nothing was changed where there is no space, or too much to be done.
-fn at_once(shared: &Arc<Shared>) -> Result {
+fn at_once(shared: &Arc<Core>) -> Result {
     let tree = shared.trees.required(ObjectId::FREE_SPACE_TREE)?;
     let reservation = reserve_at_once(shared)?;
-    let handle = Handle::enter(shared, Joiner::Starter, reservation)?;
+    let handle = Handle::join(shared, Joiner::Starter, reservation)?;
     let made = fill_at_once(shared, &tree, &handle);
     made.inspect_err(|error| handle.abort(*error))?;
     handle.commit()
 }
 
 /// Reserves for a tree that is as large as it can be, and as much again: leaves that were split are half full.
-fn reserve_at_once(shared: &Arc<Shared>) -> Result<Reservation> {
+fn reserve_at_once(shared: &Arc<Core>) -> Result<Reservation> {
     let tree = shared.space.largest_tree().saturating_mul(2);
     if tree > MOST_AT_ONCE {
         pr_err!("clear_cache: too many block groups for one transaction, which a block group tree needs\n");
@@ -237,7 +237,7 @@ fn reserve_at_once(shared: &Arc<Shared>) -> Result<Reservation> {
     shortage::reserve(shared, Class::Metadata, bytes, USUAL.urgency)
 }
 
-fn fill_at_once(shared: &Shared, tree: &Arc<Tree>, handle: &Handle) -> Result {
+fn fill_at_once(shared: &Core, tree: &Arc<Tree>, handle: &Handle) -> Result {
     {
         let _chunks_stay = shared.leaving.lock();
         shared.space.begin_tree(tree.clone())?;
@@ -252,12 +252,12 @@ fn fill_at_once(shared: &Shared, tree: &Arc<Tree>, handle: &Handle) -> Result {
 }
 
 /// Begins a tree, which is not valid.
-fn begin(shared: &Arc<Shared>) -> Result {
+fn begin(shared: &Arc<Core>) -> Result {
     // First, as it may be refused: then nothing was changed.
     let reservation = reserve(shared, USUAL.units, USUAL.urgency)?;
     // What is not kept right from now on is void in the first superblock.
     caches::stop(shared);
-    let handle = Handle::enter(shared, Joiner::Starter, reservation)?;
+    let handle = Handle::join(shared, Joiner::Starter, reservation)?;
     let begun = insert(shared, &handle);
     begun.inspect_err(|error| handle.abort(*error))?;
     shared.volume.superblocks().update(|superblock| {
@@ -268,7 +268,7 @@ fn begin(shared: &Arc<Shared>) -> Result {
 }
 
 /// Makes a tree without items, and its root item.
-fn insert(shared: &Shared, handle: &Handle) -> Result {
+fn insert(shared: &Core, handle: &Handle) -> Result {
     let tree = Tree::create(shared.store.clone(), ObjectId::FREE_SPACE_TREE, handle)?;
     let root = tree.root_pointer();
     let never = Generation::new(0);
@@ -292,7 +292,7 @@ fn insert(shared: &Shared, handle: &Handle) -> Result {
 }
 
 /// Makes the tree what it should be, whatever is in it; `first` is reserved for the first step.
-fn fill(shared: &Arc<Shared>, first: Option<Reservation>) -> Result {
+fn fill(shared: &Arc<Core>, first: Option<Reservation>) -> Result {
     let tree = shared.trees.required(ObjectId::FREE_SPACE_TREE)?;
     {
         let _chunks_stay = shared.leaving.lock();
@@ -315,20 +315,20 @@ fn fill(shared: &Arc<Shared>, first: Option<Reservation>) -> Result {
 }
 
 /// Makes what the tree has of the next group; whether to go on.
-fn rebuild_one(shared: &Shared, handle: &Handle) -> Result<ControlFlow<()>> {
+fn rebuild_one(shared: &Core, handle: &Handle) -> Result<ControlFlow<()>> {
     let _chunks_stay = shared.leaving.lock();
     rebuild_with_chunks(shared, handle)
 }
 
 /// Does what [`rebuild_one`] does, with the lock that keeps chunks from coming and going.
-fn rebuild_with_chunks(shared: &Shared, handle: &Handle) -> Result<ControlFlow<()>> {
+fn rebuild_with_chunks(shared: &Core, handle: &Handle) -> Result<ControlFlow<()>> {
     let runner = shared.runner.lock();
     shared.space.rebuild_free_space(handle, &runner.extents)
 }
 
 /// There is no space for the tree. With a part of it no mount that writes would get further: there is none again.
 #[cold]
-fn go_back(shared: &Arc<Shared>, error: Error) -> Result {
+fn go_back(shared: &Arc<Core>, error: Error) -> Result {
     let errno = error.to_errno();
     pr_err!("failed to create free space tree ({errno})\n");
     let features = shared.volume.superblock().compat_ro;
@@ -340,20 +340,20 @@ fn go_back(shared: &Arc<Shared>, error: Error) -> Result {
 }
 
 /// Whether there was no space, and nothing else went wrong.
-fn is_short(shared: &Shared, error: Error) -> bool {
+fn is_short(shared: &Core, error: Error) -> bool {
     error == ENOSPC && shared.check_alive().is_ok()
 }
 
 /// Removes the tree, which is not valid, where there was no space to do more.
 #[cold]
-fn give_up_sparingly(shared: &Arc<Shared>) -> Result {
+fn give_up_sparingly(shared: &Arc<Core>) -> Result {
     // What was done has freed blocks, which can be used then, and has drawn on the global reserve, which is filled up.
     shared.commits().commit()?;
     give_up(shared, SPARING)
 }
 
 /// Removes the tree, which is not valid.
-fn give_up(shared: &Arc<Shared>, pace: Pace) -> Result {
+fn give_up(shared: &Arc<Core>, pace: Pace) -> Result {
     {
         let _chunks_stay = shared.leaving.lock();
         shared.space.leave_tree()?;
@@ -364,7 +364,7 @@ fn give_up(shared: &Arc<Shared>, pace: Pace) -> Result {
         in_steps(shared, pace, None, |handle| clear(tree, handle))?;
     }
     let reservation = reserve(shared, Units::updates(2), pace.urgency)?;
-    let handle = Handle::enter(shared, Joiner::Starter, reservation)?;
+    let handle = Handle::join(shared, Joiner::Starter, reservation)?;
     let removed = remove(shared, &handle, tree.as_deref());
     removed.inspect_err(|error| handle.abort(*error))?;
     drop(handle);
@@ -372,7 +372,7 @@ fn give_up(shared: &Arc<Shared>, pace: Pace) -> Result {
 }
 
 /// Removes the tree, in which there is nothing, if there is one, and says so in the superblock.
-fn remove(shared: &Shared, handle: &Handle, tree: Option<&Tree>) -> Result {
+fn remove(shared: &Core, handle: &Handle, tree: Option<&Tree>) -> Result {
     if let Some(tree) = tree {
         let (key, _) = shared.trees.root_item(tree.id())?;
         tree.drop_empty(handle)?;
@@ -405,7 +405,7 @@ fn clear(tree: &Tree, handle: &Handle) -> Result<ControlFlow<()>> {
 /// Calls `step` until it says that it is done, each time in a handle of its own; for the first there may be something reserved. After
 /// `ENOSPC` all trees are whole, and what is in this one nobody believes.
 fn in_steps(
-    shared: &Arc<Shared>,
+    shared: &Arc<Core>,
     pace: Pace,
     mut first: Option<Reservation>,
     mut step: impl FnMut(&Handle) -> Result<ControlFlow<()>>,
@@ -416,7 +416,7 @@ fn in_steps(
             Some(reservation) => reservation,
             None => reserve(shared, pace.units, pace.urgency)?,
         };
-        let handle = Handle::enter(shared, Joiner::Starter, reservation)?;
+        let handle = Handle::join(shared, Joiner::Starter, reservation)?;
         let done = step(&handle).inspect_err(|error| {
             if *error != ENOSPC {
                 handle.abort(*error);
@@ -434,7 +434,7 @@ fn in_steps(
     }
 }
 
-fn reserve(shared: &Arc<Shared>, units: Units, urgency: Urgency) -> Result<Reservation> {
+fn reserve(shared: &Arc<Core>, units: Units, urgency: Urgency) -> Result<Reservation> {
     shortage::make_wanted_chunk(shared)?;
     let bytes = units.bytes(shared.store.node_size());
     shortage::reserve(shared, Class::Metadata, bytes, urgency)

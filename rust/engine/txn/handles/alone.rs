@@ -2,7 +2,7 @@
 //! Whether a data extent is one file's alone.
 
 use super::context::Joined;
-use super::shared::Shared;
+use super::core::Core;
 use crate::btree::DataRef;
 use crate::disk::Logical;
 use crate::txn::refs::Held;
@@ -22,7 +22,7 @@ pub enum Sharing {
 /// other trees may have: who has one of them has the extent. `handle` is of the running transaction, if there is one. The
 /// answer is old when the caller's lock of the item ends; blocks of the way that went meanwhile say nothing.
 pub(in crate::txn) fn sharing(
-    shared: &Shared,
+    shared: &Core,
     handle: Option<&Handle>,
     data: &DataRef,
     way: &[(Logical, u8)],

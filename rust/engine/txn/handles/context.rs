@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A transaction as the trees see it.
 
-use super::shared::Shared;
+use super::core::Core;
 use crate::btree::{Allocate, BlockRefs, DataRef, Holder};
 use crate::disk::{Bytes, Generation, Key, Logical, ObjectId, Reference, TreeId};
 use crate::space::{BlockClass, Reservation};
@@ -19,7 +19,7 @@ pub trait Joined {
 /// A transaction, with the reservation that its blocks are paid from.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
-    shared: &'a Shared,
+    shared: &'a Core,
     transaction: &'a Transaction,
     from: &'a Reservation,
 }
@@ -27,7 +27,7 @@ pub struct Context<'a> {
 impl<'a> Context<'a> {
     /// Makes one for the owner of a handle, who pays, or for a committer, who pays from what the transaction kept.
     pub(in crate::txn) fn new(
-        shared: &'a Shared,
+        shared: &'a Core,
         transaction: &'a Transaction,
         from: &'a Reservation,
     ) -> Self {
@@ -39,7 +39,7 @@ impl<'a> Context<'a> {
     }
 
     /// What all handles share.
-    pub(in crate::txn) fn shared(&self) -> &Shared {
+    pub(in crate::txn) fn shared(&self) -> &Core {
         self.shared
     }
 

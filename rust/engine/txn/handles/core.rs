@@ -17,8 +17,8 @@ use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Condvar, Mutex};
 
-/// The state of a mounted volume below its handles.
-pub(in crate::txn) struct Shared {
+/// What all handles of a mounted volume share: its state below them.
+pub(in crate::txn) struct Core {
     pub(in crate::txn) volume: Arc<Volume>,
     pub(in crate::txn) store: Arc<dyn Store>,
     pub(in crate::txn) space: Arc<Space>,
@@ -43,7 +43,7 @@ pub(in crate::txn) struct Shared {
     pub(in crate::txn) witness: Option<Arc<dyn Witness>>,
 }
 
-impl Shared {
+impl Core {
     /// `EROFS` after an abort.
     pub(in crate::txn) fn check_alive(&self) -> Result {
         match self.volume.writes() {
@@ -52,8 +52,8 @@ impl Shared {
         }
     }
 
-    /// `EROFS` where nothing can be changed.
-    pub(in crate::txn) fn check_writable(&self) -> Result {
+    /// `EROFS` where no transaction runs: see [`Volume::check_sending`].
+    pub(in crate::txn) fn check_sending(&self) -> Result {
         self.volume.check_sending()
     }
 
@@ -87,7 +87,7 @@ impl Shared {
     pub(in crate::txn) fn join(&self, joiner: Joiner) -> Result<Arc<Transaction>> {
         let mut joining = self.joining.lock();
         loop {
-            self.check_writable()?;
+            self.check_sending()?;
             if joining.admits(joiner) {
                 break;
             }
@@ -105,7 +105,7 @@ impl Shared {
     pub(in crate::txn) fn attach(&self) -> Result<Option<Arc<Transaction>>> {
         let mut joining = self.joining.lock();
         loop {
-            self.check_writable()?;
+            self.check_sending()?;
             let Some(running) = joining.running.clone() else {
                 return Ok(None);
             };

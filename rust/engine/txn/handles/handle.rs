@@ -2,8 +2,8 @@
 //! The right to change trees.
 
 use super::context::{Context, Joined};
+use super::core::Core;
 use super::run_refs::Limit;
-use super::shared::Shared;
 use crate::disk::Bytes;
 use crate::space::{Class, Reservation, Space, Urgency};
 use crate::txn::join::Joiner;
@@ -43,7 +43,7 @@ impl InTransaction {
 /// holds at most one: a second `start` inside the first waits for a commit that waits for the first, and the host's
 /// tests fail. Allocations of the task do not enter the file system while it holds a handle.
 pub struct Handle {
-    shared: Arc<Shared>,
+    shared: Arc<Core>,
     transaction: Arc<Transaction>,
     reservation: Reservation,
     joiner: Joiner,
@@ -52,8 +52,8 @@ pub struct Handle {
 
 impl Handle {
     /// Joins the running transaction as `joiner`, or begins one.
-    pub(in crate::txn) fn enter(
-        shared: &Arc<Shared>,
+    pub(in crate::txn) fn join(
+        shared: &Arc<Core>,
         joiner: Joiner,
         reservation: Reservation,
     ) -> Result<Self> {
@@ -69,7 +69,7 @@ impl Handle {
     }
 
     /// Joins the running transaction if there is one that takes joiners; reserves nothing.
-    pub(in crate::txn) fn attach(shared: &Arc<Shared>) -> Result<Option<Self>> {
+    pub(in crate::txn) fn attach(shared: &Arc<Core>) -> Result<Option<Self>> {
         let inside = InTransaction::begin();
         let Some(transaction) = shared.attach()? else {
             return Ok(None);
@@ -178,7 +178,7 @@ impl Handle {
 }
 
 /// Runs the delayed references of the running transaction, if there is one; waits for those that another task runs.
-pub(in crate::txn) fn run_refs(shared: &Arc<Shared>) -> Result {
+pub(in crate::txn) fn run_refs(shared: &Arc<Core>) -> Result {
     match Handle::attach(shared)? {
         Some(handle) => handle.run_refs(Limit::All),
         None => Ok(()),
@@ -188,7 +188,7 @@ pub(in crate::txn) fn run_refs(shared: &Arc<Shared>) -> Result {
 /// A handle for which nothing but what is known to be free is asked: `ENOSPC` at once. Where tree blocks can lie is read
 /// before: what may be drawn on the global reserve is not refused, and has to be found.
 pub(in crate::txn) fn enter_now(
-    shared: &Arc<Shared>,
+    shared: &Arc<Core>,
     units: Units,
     urgency: Urgency,
 ) -> Result<Handle> {
@@ -198,7 +198,7 @@ pub(in crate::txn) fn enter_now(
         .space
         .reserve(Class::Metadata, bytes, urgency)
         .map_err(|_| ENOSPC)?;
-    Handle::enter(shared, Joiner::Starter, reservation)
+    Handle::join(shared, Joiner::Starter, reservation)
 }
 
 impl Drop for Handle {

@@ -4,7 +4,7 @@
 //! | module     | what it has                                                                      |
 //! |------------|----------------------------------------------------------------------------------|
 //! | `leaving`  | removed chunks whose device ranges are not free yet, and all ranges that are not |
-//! | `shared`   | what all handles of a mounted volume share                                       |
+//! | `core`     | what all handles of a mounted volume share                                       |
 //! | `context`  | a transaction as the trees see it                                                |
 //! | `run_refs` | running delayed references: from the queue to the trees                          |
 //! | `handle`   | [`Handle`](handle::Handle): the right to change trees                            |
@@ -14,7 +14,7 @@
 
 pub(super) mod alone;
 pub(super) mod context;
+pub(super) mod core;
 pub(super) mod handle;
 pub(super) mod leaving;
 pub(super) mod run_refs;
-pub(super) mod shared;

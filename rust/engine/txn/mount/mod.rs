@@ -13,8 +13,8 @@ use crate::disk::{
 use crate::space::{self, Caches, Extents, Space};
 use crate::txn::counters::Costs;
 use crate::txn::free_space::rebuild::{self, Doubted};
+use crate::txn::handles::core::Core;
 use crate::txn::handles::leaving::Leaving;
-use crate::txn::handles::shared::Shared;
 use crate::txn::join::Joining;
 use crate::txn::refs::{Layout, Metadata, Runner};
 use crate::txn::roots::OpenTrees;
@@ -41,9 +41,9 @@ pub(in crate::txn) fn open(
     volume: Arc<Volume>,
     store: Arc<dyn Store>,
     options: Options,
-) -> Result<Arc<Shared>> {
+) -> Result<Arc<Core>> {
     choose_writes(&volume, &options)?;
-    let doubts_tree = check_free_space(&volume, &options)?;
+    let doubted = doubt_free_space(&volume, &options)?;
     let trees = open_trees(&volume, &store, &options)?;
     set_zone_size(&volume, &trees)?;
     if volume.writes().is_possible() {
@@ -61,7 +61,7 @@ pub(in crate::txn) fn open(
         layout: layout(&volume, &store),
     };
     let committed = volume.superblock().generation;
-    let shared = Shared {
+    let shared = Core {
         volume,
         store,
         space,
@@ -78,10 +78,10 @@ pub(in crate::txn) fn open(
         groups_emptied: AtomicU64::new(0),
         roots: options.roots,
         keep: options.keep,
-        doubts_tree: AtomicBool::new(doubts_tree),
+        doubts_tree: AtomicBool::new(doubted == Some(Doubted::InMemory)),
         witness: options.witness,
     };
-    if shared.volume.writes() == Writes::Now {
+    if shared.volume.writes().changes_files() {
         shared.chunks().reset_stray_zones()?;
     }
     shared.size_global_reserve()?;
@@ -172,7 +172,7 @@ fn open_trees(volume: &Volume, store: &Arc<dyn Store>, options: &Options) -> Res
 /// not compared with them.
 #[cold]
 fn forbid_beside(volume: &Volume) -> Result {
-    if volume.writes() == Writes::Now {
+    if volume.writes().changes_files() {
         pr_err!("backup roots can only be read: mount read-only\n");
         return Err(EROFS);
     }
@@ -263,22 +263,22 @@ fn block_group_tree(volume: &Volume, trees: &OpenTrees, extents: &Arc<Tree>) -> 
     }
 }
 
-/// A free space tree that is believed stays. Of one that is not, who writes from the mount on takes no notice; whether it has to be told
-/// so otherwise than by the superblock.
-fn check_free_space(volume: &Volume, options: &Options) -> Result<bool> {
+/// Doubts a free space tree that is not to be believed, where the volume is written from the mount on; `None` where nothing is
+/// doubted. One that is believed stays: `EINVAL` where it is not wanted.
+fn doubt_free_space(volume: &Volume, options: &Options) -> Result<Option<Doubted>> {
     let features = volume.superblock().compat_ro;
     let stays = matches!(options.keep, Keep::AsFound | Keep::InTree);
     match options.free_space {
-        TreeTrust::Believed if stays || !features.contains(CompatRo::FREE_SPACE_TREE) => Ok(false),
+        TreeTrust::Believed if stays || !features.contains(CompatRo::FREE_SPACE_TREE) => Ok(None),
         TreeTrust::Believed => Err(rebuild::cannot_go()),
         TreeTrust::Doubted => {
-            let is_written = volume.writes() == Writes::Now;
+            let is_written = volume.writes().changes_files();
             let doubted = rebuild::doubt(features, options.keep)?;
             if let (true, Doubted::InSuperblock(features)) = (is_written, doubted) {
                 let set = |superblock: &mut Superblock| superblock.compat_ro = features;
                 volume.superblocks().update(set);
             }
-            Ok(is_written && doubted == Doubted::InMemory)
+            Ok(is_written.then_some(doubted))
         }
     }
 }
@@ -288,9 +288,9 @@ fn check_free_space(volume: &Volume, options: &Options) -> Result<bool> {
 fn caches(volume: &Volume, options: &Options) -> Caches {
     let (superblock, format) = (volume.superblock(), volume.format());
     let features = superblock.compat_ro;
-    let has_tree = match (volume.writes(), options.keep) {
-        (Writes::Now, Keep::InTree) => true,
-        (Writes::Now, Keep::InCaches) => false,
+    let has_tree = match (volume.writes().changes_files(), options.keep) {
+        (true, Keep::InTree) => true,
+        (true, Keep::InCaches) => false,
         _ => features.contains(CompatRo::FREE_SPACE_TREE),
     };
     let can_be = !has_tree

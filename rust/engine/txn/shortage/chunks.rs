@@ -8,8 +8,8 @@ use crate::disk::{
 use crate::map::insert_in_order;
 use crate::space::{Class, Removal, Space};
 use crate::txn::handles::context::Context;
+use crate::txn::handles::core::Core;
 use crate::txn::handles::leaving::Leaving;
-use crate::txn::handles::shared::Shared;
 use crate::txn::transaction::Transaction;
 use crate::txn::Roots;
 use crate::volume::{Chunk, DeviceRange, Stripe};
@@ -37,11 +37,11 @@ impl Context<'_> {
     }
 }
 
-/// The chunks of a mounted volume: [`Shared::chunks`].
+/// The chunks of a mounted volume: [`Core::chunks`].
 #[derive(Clone, Copy)]
-pub(in crate::txn) struct Chunks<'a>(&'a Shared);
+pub(in crate::txn) struct Chunks<'a>(&'a Core);
 
-impl Shared {
+impl Core {
     /// The chunks, to be made and removed.
     pub(in crate::txn) fn chunks(&self) -> Chunks<'_> {
         Chunks(self)
@@ -65,7 +65,7 @@ impl Chunks<'_> {
         // The chunk item may split blocks of the chunk tree.
         if class != Class::System && self.0.space.chunk_wanted() == Some(Class::System) {
             match self.make_one(context, &mut leaving, Class::System) {
-                Err(error) if error == ENOSPC => self.0.check_writable()?,
+                Err(error) if error == ENOSPC => self.0.check_sending()?,
                 made => made?,
             }
         }

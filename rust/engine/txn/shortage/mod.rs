@@ -14,8 +14,8 @@ mod trim;
 use crate::disk::{Bytes, ObjectId};
 use crate::space::{Class, NextGroup, Reclaim, Reservation, Shortage, Space, Urgency};
 use crate::txn::handles::context::Joined;
+use crate::txn::handles::core::Core;
 use crate::txn::handles::handle::{enter_now, run_refs, Handle};
-use crate::txn::handles::shared::Shared;
 use crate::txn::join::Waited;
 use crate::txn::Units;
 use chunks::Made;
@@ -48,7 +48,7 @@ enum Answer {
 }
 
 /// Promises bytes; has it read where they are free as long as that helps.
-fn promise(shared: &Shared, class: Class, bytes: Bytes, urgency: Urgency) -> Result<Answer> {
+fn promise(shared: &Core, class: Class, bytes: Bytes, urgency: Urgency) -> Result<Answer> {
     if urgency != Urgency::Ordinary {
         // A promise that is never refused, or is drawn on the global reserve, is to be found as well.
         shared.read_free(Space::read_wanted)?;
@@ -163,7 +163,7 @@ struct Tried([u32; REMEDIES.len()]);
 /// Promises bytes; makes chunks and commits where that helps. The caller holds no handle. `ENOSPC`; `EBUSY` where others
 /// that write in place have what there is.
 pub(in crate::txn) fn reserve(
-    shared: &Arc<Shared>,
+    shared: &Arc<Core>,
     class: Class,
     bytes: Bytes,
     urgency: Urgency,
@@ -192,11 +192,11 @@ pub(in crate::txn) fn reserve(
 
 /// Promises metadata for `units`, as [`reserve`] does. `EROFS` where nothing can be changed.
 pub(in crate::txn) fn reserve_metadata(
-    shared: &Arc<Shared>,
+    shared: &Arc<Core>,
     units: Units,
     urgency: Urgency,
 ) -> Result<Reservation> {
-    shared.check_writable()?;
+    shared.check_sending()?;
     make_wanted_chunk(shared)?;
     let bytes = units.bytes(shared.store.node_size());
     reserve(shared, Class::Metadata, bytes, urgency)
@@ -204,7 +204,7 @@ pub(in crate::txn) fn reserve_metadata(
 
 /// Promises bytes without drawing on the global reserve, if so many are free. If not, fills that: on zones nothing that is freed
 /// can be used at once.
-fn spare_global(shared: &Arc<Shared>, class: Class, bytes: Bytes) -> Result<Option<Reservation>> {
+fn spare_global(shared: &Arc<Core>, class: Class, bytes: Bytes) -> Result<Option<Reservation>> {
     if let Answer::Given(reservation) = promise(shared, class, bytes, Urgency::Ordinary)? {
         return Ok(Some(reservation));
     }
@@ -216,10 +216,7 @@ fn spare_global(shared: &Arc<Shared>, class: Class, bytes: Bytes) -> Result<Opti
 
 /// Promises metadata for what frees space and can be put off: waits for nobody to give something back. The caller holds no
 /// handle. `ENOSPC`.
-pub(in crate::txn) fn reserve_freeing_now(
-    shared: &Arc<Shared>,
-    bytes: Bytes,
-) -> Result<Reservation> {
+pub(in crate::txn) fn reserve_freeing_now(shared: &Arc<Core>, bytes: Bytes) -> Result<Reservation> {
     match spare_global(shared, Class::Metadata, bytes)? {
         Some(reservation) => Ok(reservation),
         None => reserve_now(shared, Class::Metadata, bytes, Urgency::Freeing),
@@ -228,7 +225,7 @@ pub(in crate::txn) fn reserve_freeing_now(
 
 /// Promises bytes that are free, or that the next chunk has. The caller holds no handle. `ENOSPC`.
 pub(in crate::txn) fn reserve_now(
-    shared: &Arc<Shared>,
+    shared: &Arc<Core>,
     class: Class,
     bytes: Bytes,
     urgency: Urgency,
@@ -249,7 +246,7 @@ impl Tried {
     /// Tries one remedy after the other until one helped.
     fn relieve(
         &mut self,
-        shared: &Arc<Shared>,
+        shared: &Arc<Core>,
         class: Class,
         shortage: Shortage,
         before: Made,
@@ -285,7 +282,7 @@ impl Tried {
 impl Remedy {
     fn apply(
         self,
-        shared: &Arc<Shared>,
+        shared: &Arc<Core>,
         class: Class,
         shortage: Shortage,
         before: Made,
@@ -317,14 +314,14 @@ impl Remedy {
 }
 
 /// Whether a commit may free something for the class. File data is no concern of it: what a commit takes is tree blocks.
-fn commit_frees(shared: &Shared, class: Class) -> bool {
+fn commit_frees(shared: &Core, class: Class) -> bool {
     class == Class::Data
         || shared.leaving.lock().iter().next().is_some()
         || shared.space.commit_frees(class)
 }
 
 /// Makes a chunk, unless one was made since `before`.
-fn make_chunk(shared: &Arc<Shared>, class: Class, before: Made) -> Result<Effect> {
+fn make_chunk(shared: &Arc<Core>, class: Class, before: Made) -> Result<Effect> {
     if class == Class::Data {
         reclaim_chunk_tree(shared)?;
     }
@@ -338,7 +335,7 @@ fn make_chunk(shared: &Arc<Shared>, class: Class, before: Made) -> Result<Effect
 }
 
 /// Makes a chunk for file data. `ENOSPC`.
-pub(in crate::txn) fn make_data_chunk(shared: &Arc<Shared>) -> Result {
+pub(in crate::txn) fn make_data_chunk(shared: &Arc<Core>) -> Result {
     match make_chunk(shared, Class::Data, shared.chunks_made())? {
         Effect::Nothing => Err(ENOSPC),
         Effect::Helped | Effect::OthersWentOn => Ok(()),
@@ -346,7 +343,7 @@ pub(in crate::txn) fn make_data_chunk(shared: &Arc<Shared>) -> Result {
 }
 
 /// Makes the chunk that should be made before anybody runs short, if there is one and the device has room for it.
-pub(in crate::txn) fn make_wanted_chunk(shared: &Arc<Shared>) -> Result {
+pub(in crate::txn) fn make_wanted_chunk(shared: &Arc<Core>) -> Result {
     let before = shared.chunks_made();
     shared.read_free(Space::read_wanted)?;
     match shared.space.chunk_wanted() {
@@ -356,7 +353,7 @@ pub(in crate::txn) fn make_wanted_chunk(shared: &Arc<Shared>) -> Result {
 }
 
 /// Removes empty block groups; how many.
-pub(in crate::txn) fn remove_unused(shared: &Arc<Shared>) -> Result<usize> {
+pub(in crate::txn) fn remove_unused(shared: &Arc<Core>) -> Result<usize> {
     let mut removed = 0usize;
     while shared.space.has_room_for_chunk_items() {
         let Some(removal) = shared.read_free(Space::next_unused)? else {
@@ -372,11 +369,11 @@ pub(in crate::txn) fn remove_unused(shared: &Arc<Shared>) -> Result<usize> {
 }
 
 /// Runs `work` with a handle that may use up the global reserve: what it does gives space.
-fn in_handle(shared: &Arc<Shared>, work: impl FnOnce(&Handle) -> Result) -> Result {
+fn in_handle(shared: &Arc<Core>, work: impl FnOnce(&Handle) -> Result) -> Result {
     work(&enter_now(shared, CHUNK_UNITS, Urgency::Commit)?)
 }
 
-impl Shared {
+impl Core {
     /// Tells how much commits may need, from how large their trees are now.
     pub(in crate::txn) fn size_global_reserve(&self) -> Result {
         let mut bytes = Bytes::ZERO;

@@ -11,8 +11,8 @@ use crate::disk::{
     HIGHEST_LEVEL,
 };
 use crate::space::{Reclaim, Remains, Sparse, Urgency};
+use crate::txn::handles::core::Core;
 use crate::txn::handles::handle::{enter_now, run_refs};
-use crate::txn::handles::shared::Shared;
 use crate::txn::{Handle, Units};
 use core::ops::{ControlFlow, Range};
 use core::sync::atomic::Ordering;
@@ -33,7 +33,7 @@ struct InUse {
 
 /// Rewrites the blocks of a group that is worth it. Blocks that a snapshot has, too, stay: when zones are needed now, the
 /// next group is tried. No handle may be held.
-pub(in crate::txn) fn reclaim(shared: &Arc<Shared>, when: Reclaim) -> Result<Outcome> {
+pub(in crate::txn) fn reclaim(shared: &Arc<Core>, when: Reclaim) -> Result<Outcome> {
     let mut outcome = Outcome::Stays;
     if when == Reclaim::Now {
         // What is set aside for references comes back, and what they free is known: so more groups are worth it.
@@ -50,7 +50,7 @@ pub(in crate::txn) fn reclaim(shared: &Arc<Shared>, when: Reclaim) -> Result<Out
 
 /// Rewrites the blocks of a group of the chunk tree that is worth it, before a chunk is made: each leaf that fills up keeps its
 /// group, and the superblock has room for few. No handle may be held.
-pub(in crate::txn) fn reclaim_chunk_tree(shared: &Arc<Shared>) -> Result {
+pub(in crate::txn) fn reclaim_chunk_tree(shared: &Arc<Core>) -> Result {
     if let Some(sparse) = shared.space.next_sparse_system() {
         empty(shared, sparse)?;
     }
@@ -68,7 +68,7 @@ pub(in crate::txn) enum Outcome {
     NoSpace,
 }
 
-fn empty(shared: &Arc<Shared>, sparse: Sparse) -> Result<Outcome> {
+fn empty(shared: &Arc<Core>, sparse: Sparse) -> Result<Outcome> {
     // So that the extent tree has all blocks of the group.
     run_refs(shared)?;
     match rewrite_all(shared, &sparse) {
@@ -78,7 +78,7 @@ fn empty(shared: &Arc<Shared>, sparse: Sparse) -> Result<Outcome> {
         }
         Err(error) if error == ENOSPC => Ok(Outcome::NoSpace),
         Err(error) => {
-            shared.check_writable()?;
+            shared.check_sending()?;
             pr_warn!(
                 "block group {}: cannot be emptied ({})\n",
                 sparse.start(),
@@ -89,7 +89,7 @@ fn empty(shared: &Arc<Shared>, sparse: Sparse) -> Result<Outcome> {
     }
 }
 
-fn outcome(shared: &Shared, sparse: Sparse) -> Outcome {
+fn outcome(shared: &Core, sparse: Sparse) -> Outcome {
     match sparse.tried() {
         Remains::Nothing => {
             shared.groups_emptied.fetch_add(1, Ordering::Relaxed);
@@ -100,7 +100,7 @@ fn outcome(shared: &Shared, sparse: Sparse) -> Outcome {
 }
 
 /// Rewrites nothing if a block must stay: the others' copies would take space, and no zone would be free.
-fn rewrite_all(shared: &Arc<Shared>, sparse: &Sparse) -> Result {
+fn rewrite_all(shared: &Arc<Core>, sparse: &Sparse) -> Result {
     let all_may_move = each_block(shared, sparse, |handle, block| {
         Ok(match may_move(shared, handle, block)? {
             true => ControlFlow::Continue(()),
@@ -119,7 +119,7 @@ fn rewrite_all(shared: &Arc<Shared>, sparse: &Sparse) -> Result {
 
 /// Gives the blocks in use to `each` until it breaks.
 fn each_block(
-    shared: &Arc<Shared>,
+    shared: &Arc<Core>,
     sparse: &Sparse,
     each: impl Fn(&Handle, &InUse) -> Result<ControlFlow<()>>,
 ) -> Result<ControlFlow<()>> {
@@ -127,7 +127,7 @@ fn each_block(
     let mut from = Some(sparse.start());
     while let Some(start) = from.filter(|_| sparse.is_as_found()) {
         // In one handle: before it ends the group's zones are not reset, and what was found can be read.
-        let (handle, most) = enter(shared)?;
+        let (handle, most) = start_rewrite(shared)?;
         let blocks = in_use(&extents, start..sparse.end(), most as usize)?;
         for block in blocks.iter() {
             if each(&handle, block)?.is_break() {
@@ -142,7 +142,7 @@ fn each_block(
 }
 
 /// A handle that may rewrite so many blocks: fewer where little is left, for what it does gives space. `ENOSPC` if not one.
-fn enter(shared: &Arc<Shared>) -> Result<(Handle, u32)> {
+fn start_rewrite(shared: &Arc<Core>) -> Result<(Handle, u32)> {
     let ask = |most| {
         enter_now(shared, Units::updates(most), Urgency::Freeing).map(|handle| (handle, most))
     };
@@ -212,14 +212,14 @@ fn holder(item: &ExtentItem<'_>) -> Result<Option<ObjectId>, Flaw> {
 }
 
 /// Whether the block leaves its address when its tree is rewritten, or has left it, freed in this transaction.
-fn may_move(shared: &Shared, handle: &Handle, block: &InUse) -> Result<bool> {
+fn may_move(shared: &Core, handle: &Handle, block: &InUse) -> Result<bool> {
     let standing = in_tree(shared, block, |tree| {
         stand(tree, handle, block).map(|(_, standing)| standing)
     })?;
     Ok(!matches!(standing, None | Some(Standing::Shared)))
 }
 
-fn rewrite(shared: &Shared, handle: &Handle, block: &InUse) -> Result {
+fn rewrite(shared: &Core, handle: &Handle, block: &InUse) -> Result {
     let rewritten = in_tree(shared, block, |tree| match stand(tree, handle, block)? {
         (key, Standing::Alone) => tree.rewrite(handle, &key),
         _ => Ok(()),
@@ -229,7 +229,7 @@ fn rewrite(shared: &Shared, handle: &Handle, block: &InUse) -> Result {
 
 /// Does `work` with the tree that has a block; `None` if the tree is not alone, or half deleted.
 fn in_tree<R>(
-    shared: &Shared,
+    shared: &Core,
     block: &InUse,
     work: impl FnOnce(&Tree) -> Result<R>,
 ) -> Result<Option<R>> {

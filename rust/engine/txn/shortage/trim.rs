@@ -3,17 +3,17 @@
 
 use crate::disk::{Bytes, DeviceId, ObjectId, Physical};
 use crate::space::Trim;
-use crate::txn::handles::shared::Shared;
+use crate::txn::handles::core::Core;
 use latch::prelude::*;
 use latch::NofsScope;
 
 /// Bytes outside of chunks that are kept from becoming one at a time: so long does who makes a chunk wait, or a freeze.
 const PIECE: Bytes = Bytes::new(128 << 20);
 
-impl Shared {
+impl Core {
     /// Does what [`crate::txn::Transactions::trim`] says.
     pub(in crate::txn) fn trim(&self, call: &mut Trim<'_>) -> Result {
-        self.check_writable()?;
+        self.check_sending()?;
         // Memory is taken with groups and device ranges locked, which an inode that is evicted for it may need.
         let _nofs = NofsScope::enter();
         self.space.trim_free(call, &|error| self.abort(error))?;

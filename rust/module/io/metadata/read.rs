@@ -7,7 +7,7 @@ use crate::linux::metadata_pages::{BlockFolio, Missing, Pages};
 use crate::linux::{FolioBytes, WriteKind};
 use engine::btree::{BlockRef, Expected};
 use engine::disk::{check_block, Bytes, Corrupt, Flaw, Logical};
-use engine::volume::{DeviceAddress, Mapping, Writes, NO_COPY, NO_DEVICE};
+use engine::volume::{DeviceAddress, Mapping, NO_COPY, NO_DEVICE};
 use latch::prelude::*;
 use latch::NofsScope;
 
@@ -102,7 +102,7 @@ impl Common {
     /// Writes a good block over bad copies, where a place can be written again and the volume is not frozen. Not while
     /// it is being mounted.
     fn repair(&self, pages: &Pages, bytes: &FolioBytes, addr: Logical, bad: &[DeviceAddress]) {
-        let may_write = self.volume.writes() == Writes::Now && self.order.as_ref().is_some();
+        let may_write = self.volume.writes().changes_files() && self.order.as_ref().is_some();
         if bad.is_empty() || !may_write {
             return;
         }

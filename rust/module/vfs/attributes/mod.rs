@@ -50,10 +50,8 @@ impl Attributes for Rbtrfs {
     }
 
     fn check_change(inode: &Inode) -> Result {
-        match node(inode)?.subvolume.subvolume.is_read_only() {
-            true => Err(EROFS),
-            false => Ok(()),
-        }
+        // The VFS has asked whether its super block is read-only.
+        node(inode)?.subvolume.subvolume.check_writable()
     }
 
     fn check_write(inode: &Inode) -> Result {

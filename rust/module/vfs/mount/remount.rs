@@ -84,7 +84,7 @@ impl Mount {
     /// Begins what goes on while files may change; `word` is what was said of how free space is kept.
     pub(super) fn begin_writing(&self, word: Option<SpaceCacheWord>) -> Result {
         self.volume().data().check_copies()?;
-        self.transactions().settle_free_space()?;
+        self.transactions().keep_free_space_as_wanted()?;
         // Before the rest, as it can fail: then nothing has become writable.
         self.committer.start(Work {
             fs: self.fs.clone(),

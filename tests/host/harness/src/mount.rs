@@ -109,7 +109,7 @@ impl Layers {
         let wrapped: Arc<dyn Store> = wrap(store.clone())?;
         let txns = Transactions::open(volume.clone(), wrapped, options)?;
         store.attach(txns.space().write_order().clone());
-        txns.settle_free_space()?;
+        txns.keep_free_space_as_wanted()?;
         Ok(Self {
             devices,
             volume,

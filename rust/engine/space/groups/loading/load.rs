@@ -103,7 +103,7 @@ pub(in crate::space) struct Loader<'a> {
     pub(in crate::space) extents: &'a Tree,
     /// The caches, if they are believed: what they say is not looked for in the extent tree.
     pub(in crate::space) caches: Option<&'a Stored>,
-    /// The volume may be written: its free space is read, too.
+    /// When the mount began, the volume might be written, at once or later: its free space is read, too.
     pub(in crate::space) writable: bool,
     /// What is free is read from the extent tree where nothing else has it.
     pub(in crate::space) derives: bool,
