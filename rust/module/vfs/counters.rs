@@ -57,13 +57,13 @@ impl Text for Source {
         writeln!(f, "caches_believed {}", caches.believed)?;
         writeln!(f, "caches_doubted {}", caches.doubted)?;
         let order = transactions.space().write_order().statistics();
-        writeln!(f, "gate_holes {}", order.holes)?;
-        writeln!(f, "gate_skips {}", order.skips)?;
-        writeln!(f, "gate_again {}", order.again)?;
-        writeln!(f, "gate_drains {}", order.drains)?;
-        writeln!(f, "gate_activations {}", order.activations)?;
-        writeln!(f, "gate_finishes {}", order.finishes)?;
-        writeln!(f, "gate_forced {}", order.forced)?;
+        writeln!(f, "order_holes {}", order.holes)?;
+        writeln!(f, "order_skips {}", order.skips)?;
+        writeln!(f, "order_again {}", order.again)?;
+        writeln!(f, "order_drains {}", order.drains)?;
+        writeln!(f, "order_activations {}", order.activations)?;
+        writeln!(f, "order_finishes {}", order.finishes)?;
+        writeln!(f, "order_forced {}", order.forced)?;
         let data = &self.data.tally;
         let shown: [(&str, &AtomicU64); 9] = [
             ("fixups_queued", &data.fixups.queued),
