@@ -36,7 +36,7 @@ pub enum TreeKind {
 
 impl TreeKind {
     /// Where the blocks of such trees stand among the other locks. Who changes a block that a snapshot may share asks
-    /// for its references with the block locked: these trees come before those of extents.
+    /// for its references with the block locked.
     pub const fn rank(self) -> Rank {
         match self {
             Self::Files | Self::Log | Self::Other => Rank::FileTree,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rust import Crate
 
-COLUMNS = {"module", "file", "folder", "room"}
+COLUMNS = {"module", "file", "folder"}
 NAME = re.compile(r"`([a-z_][a-z0-9_]*)/?`")
 
 

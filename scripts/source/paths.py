@@ -5,7 +5,7 @@ import re
 import sys
 from pathlib import Path
 
-from rust import tokens
+from rust import closing, code, tokens
 
 # A path: at least a folder or a name of these kinds. C's own files are in the kernel.
 PATH = re.compile(r"(?<![\w/.~$}*:-])(?:[\w*-][\w.*-]*/)*[\w.*-]*[\w*-](?:\.(?:rs|md|sh|py|toml)\b|/(?![\w{$<(*]))?")
@@ -96,6 +96,80 @@ def unknown(words, known):
                 yield word
 
 
+class Members:
+    """What the types of a tree have, and what is in its modules, as far as their text says it."""
+
+    def __init__(self):
+        self.types, self.modules = {}, {}
+
+    def read(self, file, text):
+        """Takes over what a file defines."""
+        all_ = code(text)
+        for i, token in enumerate(all_[:-1]):
+            if token.text in ("enum", "struct", "trait", "union", "impl") and all_[i + 1].text != ":":
+                self.read_type(all_, i)
+        folder = {"mod": 0, "lib": 0, "main": 0}.get(file.stem)
+        parents = [part for part in file.parts[:-1] if part not in ("src", "rust", "tests", "host")]
+        name = file.stem if folder is None else (parents or ["crate"])[-1]
+        self.modules.setdefault(name, set()).update(token.text for token in all_ if token.kind == "word")
+
+    def read_type(self, all_, i):
+        """Takes over what stands between the braces of the type or `impl` at `i`: functions, constants, variants, fields."""
+        head, j = [], i + 1
+        while j < len(all_) and all_[j].text not in ("{", ";", "("):
+            head.append(all_[j])
+            j += 1
+        name = named(head, all_[i].text)
+        if name is None or j == len(all_):
+            return
+        members = self.types.setdefault(name, set())
+        if all_[j].text != "{":
+            return
+        end, depth = closing(all_, j), 0
+        for k in range(j, end):
+            depth += {"{": 1, "(": 1, "[": 1, "}": -1, ")": -1, "]": -1}.get(all_[k].text, 0)
+            if depth == 1 and all_[k].kind == "word":
+                members.add(all_[k].text)
+
+    def lacks(self, first, second):
+        """Whether there is no type `first`, or none of the types or modules of ours that are called so has `second`."""
+        if first[0].isupper():
+            return second not in self.types.get(first, ()) and second not in DERIVED
+        return first in self.modules and second not in self.modules[first]
+
+
+def named(head, word):
+    """The name of the type whose definition, or `impl`, begins with these tokens; None for one of a type that is not ours."""
+    depth, names = 0, []
+    for token in head:
+        depth += {"<": 1, ">": -1}.get(token.text, 0)
+        if depth == 0 and token.text == "for":
+            names = []
+        elif depth == 0 and token.text == "where":
+            break
+        elif depth == 0 and token.kind == "word":
+            names.append(token.text)
+    names = [name for name in names if name not in ("dyn", "mut", "const")]
+    if not names:
+        return None
+    return names[-1] if word == "impl" else names[0]
+
+
+# What types have by `derive`; crates of others.
+DERIVED = {"default", "clone"}
+CRATES = {"kernel", "core", "std", "clap"}
+PAIR = re.compile(r"(?:\w+::)+\w+(?:\(\))?")
+
+
+def strangers(words, members):
+    """The pairs `A::b` in a piece of code on a page of which A is ours and has no b."""
+    parts = words.removesuffix("()").split("::")
+    if PAIR.fullmatch(words) and parts[0] not in CRATES:
+        for first, second in zip(parts, parts[1:]):
+            if members.lacks(first, second):
+                yield f"{first}::{second}"
+
+
 def main(root, listed):
     files = [Path(line) for line in listed.read().splitlines()]
     all_ = {str(file) for file in files} | {str(parent) for file in files for parent in file.parents}
@@ -103,6 +177,10 @@ def main(root, listed):
     for file in files:
         if file.suffix != ".md" and (root / file).is_file():
             known.update(WORD.findall((root / file).read_text(errors="replace")))
+    members = Members()
+    for file in files:
+        if file.suffix == ".rs" and (root / file).is_file() and "checks" not in file.parts:
+            members.read(file, (root / file).read_text())
     bad = not files
     for file in files:
         full = root / file
@@ -121,6 +199,9 @@ def main(root, listed):
                     bad = True
             for word in unknown(words, known) if file.suffix == ".md" else ():
                 print(f"{file}:{line}: nothing is called {word}")
+                bad = True
+            for pair in strangers(words, members) if file.suffix == ".md" else ():
+                print(f"{file}:{line}: there is no {pair}")
                 bad = True
     return bad
 

@@ -14,7 +14,7 @@ pub struct Tree {
     store: Arc<dyn Store>,
     id: TreeId,
     kind: TreeKind,
-    // Innermost: taken under the latch of the root block, whose holder alone may set it.
+    // Set by who holds the latch of the root block.
     root: RwLock<Root>,
     // The root has moved since the root item was written. The latter while nobody changes the tree.
     ahead: AtomicBool,

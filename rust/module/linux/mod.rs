@@ -14,7 +14,7 @@
 //! | [`iomap`]          | the `address_space` of regular files, iomap, direct IO, their bios           |
 //! | [`metadata_pages`] | the `address_space` of tree blocks                                           |
 //!
-//! Each file names its C header. A type that wraps a C object states its invariants; methods mirror C's
+//! A file that wraps a C object names its C header, or its folder does for all of its files. A type that wraps a C object states its invariants; methods mirror C's
 //! names without the prefix. Nothing here knows the format or the engine. The folders are for readers of this layer; what
 //! the layers above use has one name, `linux::` and the module.
 

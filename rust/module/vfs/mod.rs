@@ -18,7 +18,7 @@
 //! | `sysfs`        | what a volume tells, in `/sys/fs`                                        |
 //! | `memory`       | what is given back when the kernel wants memory                          |
 //!
-//! Below: `io`, `linux`, the engine. The VFS's locks are outermost. Of the locks of this folder two are held while the engine
+//! Below: `io`, `linux`, the engine. Of the locks of this folder two are held while the engine
 //! is at work: who starts, pauses or ends the thread that commits waits for it with `Committer`, which the thread does not
 //! take; and who waits for files that have taken the place of others writes them out with `ReplacedTurn`.
 

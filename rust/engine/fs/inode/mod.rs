@@ -131,7 +131,7 @@ impl Inode {
         Ok(())
     }
 
-    /// The lock of the file's extents, which is taken before that of the attributes.
+    /// The lock of the file's extents. Lock order: `InodeExtents` > `InodeState`.
     fn extents(&self) -> Result<&ExtentsLock> {
         if self.extents.as_ref().is_none() {
             self.make_extents(&self.state.lock())?;

@@ -9,7 +9,7 @@ use crate::space::Class;
 use kernel::sync::Arc;
 use latch::prelude::*;
 
-/// The set of block groups. Under a lock that is taken before any group's.
+/// The set of block groups. Lock order: `BlockGroups` > `BlockGroup`.
 pub(in crate::space) struct GroupSet {
     all: OrdMap<Logical, Arc<Group>>,
     by_class: PerClass<OrdMap<Logical, Arc<Group>>>,

@@ -10,7 +10,9 @@ use crate::space::{Class, Shortage, Urgency};
 use latch::prelude::*;
 use latch::{Mutex, MutexGuard, Rank};
 
-/// A class's books under their lock, the innermost of this layer.
+/// A class's books under their lock.
+///
+/// Lock order: `GroupIndex` > `SpaceTotals`.
 pub(in crate::space) struct SpaceInfo {
     class: Class,
     totals: Mutex<Totals>,

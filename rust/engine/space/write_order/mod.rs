@@ -38,7 +38,7 @@
 //! | [`OrderedGroup`]  | what it asks of a group of tree blocks                                           |
 //! | [`DataGroup`]     | what it asks of a group of file data, which it knows only for its active zones       |
 //!
-//! The mutex is taken before a block group's lock and under no tree block lock that a commit needs. Under it nothing
+//! Lock order: `WriteOrder` > `FileTree` > `BlockGroup`. Under the mutex nothing
 //! waits: not for IO ([`Admission::Drain`] hands that to the caller), not for a transaction.
 
 mod admit;

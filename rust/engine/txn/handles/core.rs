@@ -24,7 +24,7 @@ pub(in crate::txn) struct Core {
     pub(in crate::txn) space: Arc<Space>,
     pub(in crate::txn) trees: OpenTrees,
     pub(in crate::txn) runner: Mutex<Runner>,
-    /// Its lock serialises making and removing chunks. Locked inside a handle; tree block locks come after it.
+    /// Its lock serialises making and removing chunks. Lock order: `Transaction` > `Chunks` > `FileTree`.
     pub(in crate::txn) leaving: Mutex<Leaving>,
     pub(in crate::txn) chunks_made: AtomicU64,
     pub(in crate::txn) joining: Mutex<Joining>,

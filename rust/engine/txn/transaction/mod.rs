@@ -162,8 +162,8 @@ impl Transaction {
         self.record.lock().deferred.pop()
     }
 
-    /// The first range of the blocks it allocated at or behind `from`. For walking them: the lock is not kept, as
-    /// tree block locks come before it.
+    /// The first range of the blocks it allocated at or behind `from`. For walking them: the lock is not kept.
+    /// Lock order: `MetadataTree` > `TransactionRecord`.
     pub(in crate::txn) fn block_range_from(&self, from: Logical) -> Option<(Logical, Bytes)> {
         self.record.lock().blocks.first_from(from)
     }

@@ -4,7 +4,7 @@
 //!
 //! The life of a written byte, a room for each step; `Documentation/life-of-a-byte.md` tells it in full:
 //!
-//! | room         | what happens                                                       | who owns the space           |
+//! | module         | what happens                                                       | who owns the space           |
 //! |--------------|--------------------------------------------------------------------|------------------------------|
 //! | [`delay`]    | space is reserved; with the folio locked, the blocks become delayed | an allowance, then delalloc |
 //! | [`send`]     | writeback takes blocks, finds a place, checksums and sends them      | an ordered extent           |
