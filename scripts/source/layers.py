@@ -18,7 +18,7 @@ CRATES = {
 OURS = {"units", "latch", "engine", "rbtrfs"}
 RAW = re.compile("Raw[A-Z]\\w*")
 # What a function may not call a bare number.
-PLACES = {"addr", "address", "at", "pos", "start", "end", "logical", "physical", "len", "length", "size", "bytes", "devid"}
+PLACES = {"addr", "address", "at", "pos", "start", "end", "logical", "physical", "len", "length", "size", "bytes", "devid", "capacity", "block_size", "group"}
 # Beside these: a third number of a key is not called so, and what a field has may be a difference.
 ARGUMENTS, FIELDS = PLACES | {"offset"}, PLACES | {"sector"}
 NUMBERS = {"u64", "i64", "loff_t"}

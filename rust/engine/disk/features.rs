@@ -4,6 +4,8 @@
 
 use kernel::fmt;
 
+// The kernel crate's `impl_flags!` makes two types, one flag and a set of them, and its sets cannot be joined in a constant:
+// which features are known is one, and so is the table of names.
 macro_rules! flags {
     (
         $(#[$type_doc:meta])* $type:ident($repr:ty):

@@ -4,22 +4,22 @@
 //! On sequential zones such an address cannot be taken again, and what lies behind it cannot be written before it. So
 //! it is noted, for the write order to have zeros written there. Noting needs no memory.
 
-use crate::disk::ZoneOffset;
+use crate::disk::{Bytes, ZoneOffset};
 use crate::space::Class;
 use latch::prelude::*;
 
 /// The places for blocks in a group on sequential zones that nobody will write, as a bitmap.
 pub(in crate::space) struct Abandoned {
-    block_size: u64,
+    block_size: Bytes,
     words: KVVec<u64>,
 }
 
 impl Abandoned {
     /// For a group that holds `capacity` bytes. File data is appended wherever the device likes: it leaves no holes.
-    pub(in crate::space) fn new(class: Class, capacity: u64, block_size: u64) -> Result<Self> {
+    pub(in crate::space) fn new(class: Class, capacity: Bytes, block_size: Bytes) -> Result<Self> {
         let blocks = match class {
             Class::Data => 0,
-            Class::Metadata | Class::System => capacity.checked_div(block_size).unwrap_or(0),
+            Class::Metadata | Class::System => capacity.count(block_size)
         };
         let words = usize::try_from(blocks.div_ceil(u64::BITS.into()))?;
         Ok(Self {
@@ -48,7 +48,11 @@ impl Abandoned {
     /// The end of what was not noted, in what was allocated up to `end`.
     pub(in crate::space) fn trim(&self, end: ZoneOffset) -> ZoneOffset {
         let mut end = end;
-        while let Some(last) = end.get().checked_sub(self.block_size).map(ZoneOffset::new) {
+        while let Some(last) = end
+            .get()
+            .checked_sub(self.block_size.get())
+            .map(ZoneOffset::new)
+        {
             if !self.contains(last) {
                 break;
             }
@@ -63,7 +67,7 @@ impl Abandoned {
     }
 
     fn place(&self, offset: ZoneOffset) -> Option<(usize, u64)> {
-        let index = offset.get().checked_div(self.block_size)?;
+        let index = offset.get().checked_div(self.block_size.get())?;
         let word = usize::try_from(index / u64::from(u64::BITS)).ok()?;
         let bit = u32::try_from(index % u64::from(u64::BITS)).ok()?;
         Some((word, 1u64.checked_shl(bit)?))

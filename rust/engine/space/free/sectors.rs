@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Which sectors of a group are free, as a tree over windows that finds a run of any length.
+//!
+//! The kernel crate's bitmaps set one bit and find the next, where runs of bits are set, searched for and counted by words here.
 
 use super::runs::{Runs, SectorState};
 use super::window::{Window, FAN, FAN_BITS, WINDOW, WINDOW_LEVEL};

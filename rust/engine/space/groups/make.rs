@@ -138,7 +138,7 @@ fn appending_body(
         start: chunk.logical,
         offset: ZoneOffset::after(written),
         capacity: whole,
-        abandoned: Abandoned::new(class, whole.get(), granularity.get())?,
+        abandoned: Abandoned::new(class, whole, granularity)?,
     };
     let tally = Tally { unusable, ..tally };
     Ok(Body {

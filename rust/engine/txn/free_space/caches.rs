@@ -121,26 +121,26 @@ fn say(shared: &Arc<Core>, generation: u64) -> Result {
     Ok(())
 }
 
+/// The keys of all headers are between these.
+const FIRST_HEADER: Key = CacheHeader::key(Logical::new(0));
+const LAST_HEADER: Key = CacheHeader::key(Logical::new(u64::MAX));
+
 /// Where the first header from `from` on is, of whatever group or none, and what it says.
 fn header_from(root: &Tree, from: &Key) -> Result<Option<(Key, Result<CacheHeader, Flaw>)>> {
     let read = |key, bytes: &[u8]| (key, CacheHeader::parse(bytes));
     let found = root.ceiling(from, read)?;
-    Ok(found.filter(|(key, _)| *key <= key_of(u64::MAX)))
+    Ok(found.filter(|(key, _)| *key <= LAST_HEADER))
 }
 
 fn first_header(root: &Tree) -> Result<Option<(Key, Result<CacheHeader, Flaw>)>> {
-    header_from(root, &key_of(0))
-}
-
-fn key_of(group: u64) -> Key {
-    CacheHeader::key(Logical::new(group))
+    header_from(root, &FIRST_HEADER)
 }
 
 /// Makes all caches void and commits that. In one transaction: what it changes itself makes caches wrong.
 fn void_all(shared: &Arc<Core>) -> Result {
     let root = shared.trees.root();
     let mut count = 0u32;
-    root.scan(key_of(0)..=key_of(u64::MAX), |_, _| {
+    root.scan(FIRST_HEADER..=LAST_HEADER, |_, _| {
         count = count.saturating_add(1);
         Ok(ControlFlow::Continue(()))
     })?;

@@ -2,19 +2,19 @@
 
 //! File data: between the page cache (iomap) and the engine.
 //!
-//! The life of a written byte, a room for each step; `Documentation/life-of-a-byte.md` tells it in full:
+//! The life of a written byte, a module for each step; `Documentation/life-of-a-byte.md` tells it in full:
 //!
-//! | module         | what happens                                                       | who owns the space           |
-//! |--------------|--------------------------------------------------------------------|------------------------------|
-//! | [`delay`]    | space is reserved; with the folio locked, the blocks become delayed | an allowance, then delalloc |
-//! | [`send`]     | writeback takes blocks, finds a place, checksums and sends them      | an ordered extent           |
-//! | [`complete`] | the device has them; extent and checksums go into the trees          | the trees                   |
-//! | [`resend`]   | or has only some of them, and is sent the others again in parts      | the ordered extent          |
-//! | [`refusals`] | or there is no zone for them yet: for how long they are put off      | delalloc, again             |
-//! | [`verify`]   | they are read, and compared with their checksums                     |                             |
+//! | module       | what happens                                                          | who owns the space          |
+//! |--------------|-----------------------------------------------------------------------|-----------------------------|
+//! | [`delay`]    | space is reserved; with the folio locked, the blocks become delayed   | an allowance, then delalloc |
+//! | [`send`]     | writeback takes blocks, finds a place, checksums and sends them       | an ordered extent           |
+//! | [`complete`] | the device has them; extent and checksums go into the trees           | the trees                   |
+//! | [`resend`]   | or has only some of them, and is sent the others again in parts       | the ordered extent          |
+//! | [`refusals`] | or there is no zone for them yet: for how long they are put off       | delalloc, again             |
+//! | [`verify`]   | they are read, and compared with their checksums                      |                             |
 //! | [`look`]     | what is at a position is looked up, and read again where that was old |                             |
-//! | [`direct`]   | or all of this past the page cache                                   | an ordered extent           |
-//! | [`place`]    | where on which device a logical address is                           |                             |
+//! | [`direct`]   | or all of this past the page cache                                    | an ordered extent           |
+//! | [`place`]    | where on which device a logical address is                            |                             |
 //! | [`blocks`]   | how many bytes the file takes, those included that are in no tree yet |                             |
 //!
 //! Writeback of a folio ends only when the trees have its bytes. So an fsync that waited for writeback has all it must

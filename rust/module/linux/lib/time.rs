@@ -2,7 +2,8 @@
 
 //! The kernel's clock.
 //!
-//! C header: `include/linux/timekeeping.h`
+//! C header: `include/linux/timekeeping.h`. The kernel crate's `Instant` does not say what its number is, and ours go over an edge
+//! that the host has, too, into atomic words and into the engine, which has no clock: plain nanoseconds.
 
 use crate::linux::bindings as b;
 

@@ -19,7 +19,7 @@ pub(crate) struct CacheFile {
     number: ObjectId,
     inode: InodeItem,
     /// The file's pieces, ascending, with their offsets; holes are left out.
-    pieces: KVec<(u64, RegularExtent)>,
+    pieces: KVec<(FileOffset, RegularExtent)>,
     items: u32,
 }
 
@@ -83,7 +83,7 @@ impl CacheFile {
     /// Where the file's bytes are, piece after piece, all of them as they were written and in block groups of data.
     pub(super) fn places(&self, volume: &Volume) -> Result<KVec<(Logical, Bytes)>, Doubt> {
         let mut places = KVec::new();
-        let mut at = 0;
+        let mut at = FileOffset::new(0);
         for (&(offset, extent), data) in self.pieces.iter().zip(self.extents()) {
             let is_plain = extent.state == ExtentState::Written
                 && extent.compression == Compression::None
@@ -91,16 +91,18 @@ impl CacheFile {
                 && extent.offset.saturating_add(extent.len) <= extent.disk_len;
             let what = "a cache file is not in whole pieces";
             let place = extent.address_of(Bytes::ZERO).filter(|_| is_plain);
-            let place = place.ok_or(Flaw::new(what, offset, at))?;
-            let nowhere = Flaw::new("a cache file is not in a block group of data", at, 0);
+            let place = place.ok_or(Flaw::new(what, offset.get(), at.get()))?;
+            let nowhere = Flaw::new("a cache file is not in a block group of data", at.get(), 0);
             owner::group_of(volume, &data).ok_or(nowhere)?;
             let noted = places.push((place, extent.len), GFP_NOFAIL);
             noted.map_err(Error::from)?;
-            at = at.saturating_add(extent.len.get());
+            at = at.saturating_add(extent.len);
         }
-        match at >= self.inode.size.get() {
+        match at >= FileOffset::after(self.inode.size) {
             true => Ok(places),
-            false => Err(Flaw::new("a cache file is too short", at, self.inode.size.get()).into()),
+            false => {
+                Err(Flaw::new("a cache file is too short", at.get(), self.inode.size.get()).into())
+            }
         }
     }
 
@@ -112,7 +114,7 @@ impl CacheFile {
             holder: Holder::Tree(ObjectId::ROOT_TREE),
             root: ObjectId::ROOT_TREE,
             inode: self.number,
-            offset: extent.extent_start(FileOffset::new(offset)),
+            offset: extent.extent_start(offset),
         })
     }
 
@@ -143,7 +145,9 @@ impl CacheFile {
         if extent.is_hole() {
             return Ok(());
         }
-        let noted = self.pieces.push((key.offset, extent), GFP_NOFAIL);
+        let noted = self
+            .pieces
+            .push((FileOffset::new(key.offset), extent), GFP_NOFAIL);
         Ok(noted.map_err(Error::from)?)
     }
 }
