@@ -56,7 +56,7 @@ mod tree_id;
 mod uuid;
 
 pub use block::{leaf_area, max_pointers, Child, Header, Leaf, Node, HEADER_SIZE, ITEM_HEAD};
-pub use cache_file::{write_cache, CacheBounds, CacheFile};
+pub use cache_file::{write_cache, CacheBounds, CachePages};
 pub use check::{check_block, check_block_to_write, BlockContext, Format};
 pub use checksum::{
     crc32c, data_ref_hash, extref_hash, name_hash, ChecksumKind, Checksums, Digest, CHECKSUM_FIELD,
@@ -68,10 +68,10 @@ pub use flags::{BlockGroupFlags, ExtentFlags, FileType, InodeFlags, SuperFlags};
 pub use ids::*;
 pub use items::{
     keyed_ref, BlockGroupItem, CacheHeader, ChunkItem, Compression, DevExtent, DevItem, DirEntries,
-    DirEntry, ExtentHead, ExtentItem, ExtentState, FileExtent, FileRef, FreeSpaceForm,
+    DirEntry, EntryTarget, ExtentHead, ExtentItem, ExtentState, FileExtent, FileRef, FreeSpaceForm,
     FreeSpaceInfo, InlineExtent, InlineRef, InlineRefs, InodeExtref, InodeExtrefs, InodeItem,
     InodeRef, InodeRefs, NewChunk, QuotaStatus, RegularExtent, RootExtension, RootItem,
-    RootPointer, RootRef, Stripe, Target, Timespec, UuidItem,
+    RootPointer, RootRef, Stripe, Timespec, UuidItem,
 };
 pub use key::{Key, Kind};
 pub use numbers::{DeviceId, Generation, ObjectId, WORD};

@@ -45,7 +45,7 @@ pub use data::{
 };
 pub use filesystem::{FileSystem, Options, MAX_INLINE};
 pub use inode::{Changes, Inode, New, NewKind, Now, Times};
-pub use inode_operations::{Compression, Inodes, XattrMode};
+pub use inode_operations::{Inodes, PropertyChange, XattrMode};
 pub use items::entries::Target;
 pub use names::{Entry, Names, Rename, RenameMode, Side};
 pub use progress::Moved;

@@ -68,7 +68,7 @@ pub use groups::writeout::caches::CacheTurn;
 pub use groups::zones::finishing::Relief;
 pub use groups::zones::sparse::{Reclaim, Remains, Sparse};
 pub use reserve::{Awaited, BlockClass, Class, Reservation, Shortage, Urgency};
-pub use root::{Caches, Extents, Options, Space, Trees};
+pub use root::{Caches, ExtentTreeRead, Options, Space, Trees};
 pub use statistics::{ClassStatistics, Statistics};
 pub use write_order::{
     Admission, DataWait, Hold, InFlight, WriteOrder, WriteOrderStatistics, WriteToken, WriteTurn,

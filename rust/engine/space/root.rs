@@ -7,7 +7,7 @@ use super::allocation::release::Releases;
 use super::allocation::removal::Removal;
 use super::allocation::trim::{Discard, Lost, Trim, Trims};
 use super::free::cache::{CachesRead, Keeper, Keeping, Stored};
-use super::free::changes::Change;
+use super::free::changes::SpaceChange;
 use super::free::data_extent::DataExtent;
 use super::free::on_disk::{Home, Kept, OnDisk};
 use super::groups::block_groups::BlockGroups;
@@ -57,7 +57,7 @@ pub enum Caches {
 
 /// When the extent tree is read for where groups are free, if nothing else has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Extents {
+pub enum ExtentTreeRead {
     /// By the mount.
     #[default]
     AtMount,
@@ -76,7 +76,7 @@ pub struct Options {
     /// What becomes of caches: none beside a free space tree, nor on sequential zones.
     pub caches: Caches,
     /// When the extent tree is read.
-    pub extents: Extents,
+    pub extents: ExtentTreeRead,
 }
 
 /// Block groups, free space, pinned ranges, reservations and the order of metadata writes of a volume.
@@ -131,7 +131,7 @@ impl Space {
             extents: &trees.extent,
             caches: caches.as_ref(),
             writable,
-            derives: writable && options.extents == Extents::AtMount,
+            derives: writable && options.extents == ExtentTreeRead::AtMount,
         };
         let doubted = loader.load()?;
         let home = Arc::new(Home::new(on_disk)?, GFP_KERNEL)?;
@@ -346,7 +346,7 @@ impl Space {
     pub fn note_allocated(&self, _txn: &dyn Allocate, addr: Logical, len: Bytes) -> Result {
         let group = self.groups.holding(addr, len)?;
         self.writeout
-            .note(&group, (addr, len), Change::Allocated, || {
+            .note(&group, (addr, len), SpaceChange::Allocated, || {
                 group.move_bytes(len, ByteState::Reserved, ByteState::Used)
             })
     }
@@ -355,10 +355,11 @@ impl Space {
     pub fn note_freed(&self, txn: &dyn Allocate, addr: Logical, len: Bytes) -> Result {
         let group = self.groups.holding(addr, len)?;
         let generation = txn.generation();
-        self.writeout.note(&group, (addr, len), Change::Freed, || {
-            self.releases
-                .pin(&group, addr, len, ByteState::Used, generation)
-        })
+        self.writeout
+            .note(&group, (addr, len), SpaceChange::Freed, || {
+                self.releases
+                    .pin(&group, addr, len, ByteState::Used, generation)
+            })
     }
 
     /// Whether a group's items in the trees are behind.

@@ -93,7 +93,7 @@ pub struct DeviceAddress {
 
 /// Where a logical range lies.
 #[derive(Clone, Copy, Debug)]
-pub struct Mapping {
+pub struct ChunkMapping {
     /// The chunk that has it.
     pub chunk: Logical,
     /// Bytes from the address on that lie in one piece, at most what was asked for.
@@ -103,7 +103,7 @@ pub struct Mapping {
     may_fail: u64,
 }
 
-impl Mapping {
+impl ChunkMapping {
     /// Where each copy is. Reads take any, writes go to all. There is at least one.
     pub fn copies(&self) -> &[DeviceAddress] {
         self.copies.get(..self.count).unwrap_or(&[])

@@ -3,7 +3,7 @@
 
 use super::members::Members;
 use super::profile::{InStripe, Profile};
-use super::{Chunk, DeviceAddress, Mapping, Volume, NO_DEVICE};
+use super::{Chunk, ChunkMapping, DeviceAddress, Volume, NO_DEVICE};
 use crate::disk::{self, Bytes, Corrupt, Flaw, Logical, STRIPE_LEN, SUPERBLOCK_PLACES};
 use crate::map::{insert_in_order, OrdMap};
 use kernel::sync::Arc;
@@ -65,12 +65,12 @@ impl ChunkMap {
     }
 
     /// Where a range lies on these devices.
-    pub(super) fn map(&self, addr: Logical, len: Bytes, members: &Members) -> Option<Mapping> {
+    pub(super) fn map(&self, addr: Logical, len: Bytes, members: &Members) -> Option<ChunkMapping> {
         let chunk = self.find(addr)?;
         let offset = addr.checked_since(chunk.logical)?;
         let len = len.min(chunk.len.checked_sub(offset)?);
         let profile = Profile::of(chunk.flags)?;
-        let mut mapping = Mapping::new(chunk.logical, len, profile);
+        let mut mapping = ChunkMapping::new(chunk.logical, len, profile);
         for InStripe { stripe, offset } in profile.copies_at(offset) {
             let stripe = chunk.stripes.get(stripe)?;
             let devid = members.find(stripe.devid)?.devid;
@@ -109,13 +109,13 @@ impl Volume {
     }
 
     /// Where `len` bytes at `addr` lie. Where no chunk has them, who asks for them is corrupt.
-    pub fn map(&self, addr: Logical, len: Bytes) -> Result<Mapping> {
+    pub fn map(&self, addr: Logical, len: Bytes) -> Result<ChunkMapping> {
         self.find(addr, len).ok_or_else(|| no_chunk(addr).report())
     }
 
     /// Where `len` bytes at `addr` lie, if a chunk has them. For an address that may have been given up since it was
     /// looked up, and its chunk with it: that is no corruption.
-    pub fn find(&self, addr: Logical, len: Bytes) -> Option<Mapping> {
+    pub fn find(&self, addr: Logical, len: Bytes) -> Option<ChunkMapping> {
         self.chunks.read().map(addr, len, &self.members)
     }
 

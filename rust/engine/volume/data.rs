@@ -4,14 +4,14 @@
 //! data goes, and the volume says which that is.
 
 use super::device::BegunWrite;
-use super::{Chunk, DeviceAddress, Mapping, Volume, NO_COPY, NO_DEVICE};
+use super::{Chunk, ChunkMapping, DeviceAddress, Volume, NO_COPY, NO_DEVICE};
 use crate::disk::{self, BlockGroupFlags, Bug, Bytes, Flaw, Logical, Physical};
 use core::ops::Range;
 use latch::prelude::*;
 
 /// Where new data goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum WriteTarget {
     /// The write goes to this address.
     At(DeviceAddress),
     /// The write goes to the write pointer of the zone that begins here; the device tells where that was.
@@ -101,7 +101,7 @@ impl<'a> DataAccess<'a> {
         &self,
         addr: Logical,
         len: usize,
-        mut each: impl FnMut(&Mapping, Range<usize>) -> Result,
+        mut each: impl FnMut(&ChunkMapping, Range<usize>) -> Result,
     ) -> Result {
         let (mut at, mut done) = (addr, 0usize);
         while done < len {
@@ -117,12 +117,12 @@ impl<'a> DataAccess<'a> {
     }
 
     /// Where the `len` bytes of a new extent at `addr` go. The data are kept once: see [`Self::check_copies`].
-    pub fn target(&self, addr: Logical, len: Bytes) -> Result<Target> {
+    pub fn target(&self, addr: Logical, len: Bytes) -> Result<WriteTarget> {
         let place = self.place(addr, len)?;
         let chunk = self.0.chunk(addr)?;
         Ok(match self.0.zones().is_sequential(&chunk) {
-            true => Target::Append(self.zone(&chunk)?),
-            false => Target::At(place),
+            true => WriteTarget::Append(self.zone(&chunk)?),
+            false => WriteTarget::At(place),
         })
     }
 
@@ -131,8 +131,8 @@ impl<'a> DataAccess<'a> {
         let len = Bytes::from(buf.len());
         let device = |place: &DeviceAddress| self.0.device(place.devid).ok_or(NO_DEVICE);
         match self.target(addr, len)? {
-            Target::At(place) => device(&place)?.write(place.at, buf).map(|()| addr),
-            Target::Append(zone) => {
+            WriteTarget::At(place) => device(&place)?.write(place.at, buf).map(|()| addr),
+            WriteTarget::Append(zone) => {
                 let at = device(&zone)?.append(zone.at, buf)?;
                 self.appended_at(addr, len, at)
             }
@@ -167,7 +167,7 @@ impl<'a> DataAccess<'a> {
     }
 
     /// Where the copies of a range are, each in one piece.
-    fn in_one_piece(&self, addr: Logical, len: Bytes) -> Result<Mapping> {
+    fn in_one_piece(&self, addr: Logical, len: Bytes) -> Result<ChunkMapping> {
         let mapping = self.0.map(addr, len)?;
         if mapping.len < len {
             let flaw = Flaw::new("data do not lie in one piece", mapping.len.get(), len.get());

@@ -45,9 +45,9 @@ mod zones;
 
 pub use crate::disk::Stripe;
 pub use allocate::DeviceRange;
-pub use chunk::{Chunk, DeviceAddress, Mapping, MAX_COPIES};
+pub use chunk::{Chunk, ChunkMapping, DeviceAddress, MAX_COPIES};
 pub use chunk_map::no_chunk;
-pub use data::{DataAccess, Target};
+pub use data::{DataAccess, WriteTarget};
 pub use profile::copies_of;
 pub use rules::Rules;
 pub use superblock::{SuperblockImage, Superblocks};
@@ -62,7 +62,7 @@ use kernel::sync::Arc;
 use latch::prelude::*;
 use latch::{Mutex, RwLock};
 use members::Members;
-use superblock::{InMemory, Writer};
+use superblock::{InMemory, SuperblockWriter};
 
 /// A mount opens all devices that its chunks and trees name.
 pub const NO_DEVICE: Bug = Bug::new("a range is on a device that is not open");
@@ -132,7 +132,7 @@ pub struct Volume {
     format: Format,
     checksums: Arc<dyn Checksums>,
     writes: writes::State,
-    writer: Mutex<Writer>,
+    writer: Mutex<SuperblockWriter>,
     superblock: Mutex<KBox<InMemory>>,
     chunks: RwLock<ChunkMap>,
 }

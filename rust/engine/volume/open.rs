@@ -5,7 +5,7 @@ use super::chunk_map::ChunkMap;
 use super::device::{Device, SECTOR};
 use super::hal::{Hal, Regular, Zoned};
 use super::members::{Member, Members};
-use super::superblock::{find, join, InMemory, Places, Writer};
+use super::superblock::{find, join, InMemory, Places, SuperblockWriter};
 use super::writes::State;
 use super::{Chunk, Options, Volume, Writes, NO_DEVICE};
 use crate::disk::{
@@ -26,7 +26,7 @@ impl Volume {
         checksums: Arc<dyn Checksums>,
         options: Options,
     ) -> Result<Arc<Volume>> {
-        let mut writer = Writer {
+        let mut writer = SuperblockWriter {
             places: KVec::new(),
         };
         let mut superblock = None;

@@ -3,7 +3,7 @@
 //! A block device as the engine sees it: superblocks, mount, zones.
 
 use crate::linux::block::{Condition, SentWrite, ZoneOperation, ZoneReport};
-use crate::linux::{BlockDevice, FolioBytes, WriteKind};
+use crate::linux::{BlockDevice, FolioBytes, WriteUrgency};
 use engine::disk::{Bytes, DeviceId, Physical};
 use engine::volume::device::{
     BegunWrite, Device, Zone, ZoneAction, ZoneCondition, ZoneGeometry, ZoneKind,
@@ -72,7 +72,7 @@ impl Disk {
     }
 
     /// Writes piece by piece, in order; every piece is complete before the next.
-    fn write_pieces(&self, kind: WriteKind, at: Physical, buf: &[u8]) -> Result {
+    fn write_pieces(&self, kind: WriteUrgency, at: Physical, buf: &[u8]) -> Result {
         let mut bounce = self.bounce.lock();
         let mut pos = at;
         for piece in buf.chunks(BOUNCE) {
@@ -139,7 +139,7 @@ impl Device for Disk {
     }
 
     fn write(&self, at: Physical, buf: &[u8]) -> Result {
-        self.write_pieces(WriteKind::Sync, at, buf)
+        self.write_pieces(WriteUrgency::Sync, at, buf)
     }
 
     fn begin_write(&self, at: Physical, buf: &[u8]) -> Result<KBox<dyn BegunWrite + '_>> {
@@ -151,7 +151,7 @@ impl Device for Disk {
             let mut bytes = FolioBytes::alloc(pages.trailing_zeros())?;
             fill(&mut bytes, piece);
             let device = &self.device;
-            let write = device.begin_write(WriteKind::Sync, pos, bytes, piece.len().into())?;
+            let write = device.begin_write(WriteUrgency::Sync, pos, bytes, piece.len().into())?;
             sent.0.push(write, GFP_KERNEL)?;
             pos = pos.saturating_add(piece.len().into());
         }
@@ -169,7 +169,7 @@ impl Device for Disk {
     }
 
     fn write_durable(&self, at: Physical, buf: &[u8]) -> Result {
-        self.write_pieces(WriteKind::Durable, at, buf)
+        self.write_pieces(WriteUrgency::Durable, at, buf)
     }
 
     fn flush(&self) -> Result {

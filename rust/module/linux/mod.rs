@@ -28,7 +28,7 @@ mod mm;
 mod object;
 mod vfs;
 
-pub(crate) use block::{bio, BlockDevice, Sector, WriteKind};
+pub(crate) use block::{bio, BlockDevice, Sector, WriteUrgency};
 pub(crate) use lib::{checksum, debugfs, queue, seq, shrinker, sysfs, thread, time};
 use mm::noio;
 pub(crate) use mm::{memory, Folio, FolioBytes, LockedFolio, Writeback};

@@ -16,7 +16,7 @@ mod read;
 mod write;
 
 pub use bounds::CacheBounds;
-pub use read::CacheFile;
+pub use read::CachePages;
 pub use write::write_cache;
 
 use super::packing::size64;

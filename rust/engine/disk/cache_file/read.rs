@@ -10,7 +10,7 @@ use zerocopy::FromBytes;
 
 /// A cache file, each part of which is right for its block group. That no sector is said to be free twice is left to who
 /// keeps a set of them.
-pub struct CacheFile<'a> {
+pub struct CachePages<'a> {
     bounds: CacheBounds,
     pages: &'a [Page],
     entries: usize,
@@ -35,7 +35,7 @@ impl Seen {
     }
 }
 
-impl<'a> CacheFile<'a> {
+impl<'a> CachePages<'a> {
     /// Checks the bytes of the file that `header` leads to. Takes no memory.
     pub fn check(
         bounds: CacheBounds,

@@ -8,7 +8,7 @@ use crate::disk::{FileType, Generation, Key, Kind, ObjectId};
 
 /// What a directory entry leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum EntryTarget {
     /// An inode of the same tree.
     Inode(ObjectId),
     /// A subvolume, by the id of its tree.
@@ -17,7 +17,7 @@ pub enum Target {
     Attribute,
 }
 
-impl Target {
+impl EntryTarget {
     /// The key that the entry has for it.
     pub const fn key(self) -> Key {
         match self {
@@ -28,7 +28,7 @@ impl Target {
     }
 }
 
-impl TryFrom<Key> for Target {
+impl TryFrom<Key> for EntryTarget {
     type Error = Flaw;
 
     fn try_from(key: Key) -> Result<Self, Flaw> {
@@ -66,7 +66,7 @@ pub(in crate::disk) fn is_inode_number(id: ObjectId) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DirEntry<'a> {
     /// What it leads to.
-    pub target: Target,
+    pub target: EntryTarget,
     /// The transaction that made it.
     pub transid: Generation,
     /// The type of the file, or [`FileType::Xattr`].
@@ -138,13 +138,13 @@ impl DirEntry<'_> {
     /// The rules between the members.
     fn check(&self) -> Result<(), Flaw> {
         let kind = self.kind.get().into();
-        let is_attribute = self.target == Target::Attribute;
+        let is_attribute = self.target == EntryTarget::Attribute;
         let matches = (self.kind == FileType::Xattr) == is_attribute;
         ensure(matches, "entry's type does not fit what it names", kind, 8)?;
         if is_attribute {
             return Ok(());
         }
-        let is_root = matches!(self.target, Target::Subvolume(_));
+        let is_root = matches!(self.target, EntryTarget::Subvolume(_));
         let is_directory = self.kind == FileType::Directory;
         ensure(
             is_directory || !is_root,

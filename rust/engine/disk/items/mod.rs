@@ -37,7 +37,7 @@ pub use block_group::BlockGroupItem;
 pub use cache_header::CacheHeader;
 pub use chunk::{ChunkItem, NewChunk, Stripe};
 pub use device::{DevExtent, DevItem};
-pub use directory::{DirEntries, DirEntry, Target};
+pub use directory::{DirEntries, DirEntry, EntryTarget};
 pub use extent::{ExtentHead, ExtentItem};
 pub use extent_ref::{keyed_ref, FileRef, InlineRef, InlineRefs};
 pub use file_extent::{Compression, ExtentState, FileExtent, InlineExtent, RegularExtent};

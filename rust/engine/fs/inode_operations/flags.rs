@@ -14,7 +14,7 @@ const PROPERTY: &[u8] = b"btrfs.compression";
 
 /// What becomes of the property.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compression {
+pub enum PropertyChange {
     /// The property stays.
     Kept,
     /// There is no property.
@@ -43,12 +43,12 @@ impl Inodes<'_> {
         inode: &Inode,
         clear: InodeFlags,
         set: InodeFlags,
-        compression: Compression,
+        compression: PropertyChange,
         now: impl Now,
     ) -> Result {
         let named = match compression {
-            Compression::Named => Some(self.compression(inode)?.unwrap_or(b"zlib")),
-            Compression::Kept | Compression::Unnamed => None,
+            PropertyChange::Named => Some(self.compression(inode)?.unwrap_or(b"zlib")),
+            PropertyChange::Kept | PropertyChange::Unnamed => None,
         };
         let units = Units::inserts(1).and(Units::updates(2));
         let handle = self.fs.start(inode.subvolume(), units)?;
@@ -57,7 +57,7 @@ impl Inodes<'_> {
                 xattr::put(&handle, inode, PROPERTY, name, XattrMode::Any)?;
                 true
             }
-            (Compression::Unnamed, None) => {
+            (PropertyChange::Unnamed, None) => {
                 xattr::take(&handle, inode, PROPERTY)? == xattr::Taken::Gone
             }
             (_, None) => false,

@@ -11,7 +11,7 @@ mod evict;
 mod flags;
 pub(super) mod xattr;
 
-pub use flags::Compression;
+pub use flags::PropertyChange;
 pub use xattr::XattrMode;
 
 use super::items::{self, refs};

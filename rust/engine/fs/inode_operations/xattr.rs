@@ -36,7 +36,7 @@ fn key(inode: ObjectId, name: &[u8]) -> Key {
 
 fn attribute<'a>(generation: Generation, name: &'a [u8], value: &'a [u8]) -> DirEntry<'a> {
     DirEntry {
-        target: disk::Target::Attribute,
+        target: disk::EntryTarget::Attribute,
         transid: generation,
         kind: FileType::Xattr,
         name,

@@ -44,9 +44,9 @@ fn index_key(dir: ObjectId, index: u64) -> Key {
 /// What a directory entry names, as far as the entry itself tells.
 pub(in crate::fs) fn target(entry: &DirEntry<'_>) -> Result<Target, Flaw> {
     match entry.target {
-        disk::Target::Inode(number) => Ok(Target::Inode(number, entry.kind)),
-        disk::Target::Subvolume(id) => Ok(Target::Subvolume(id)),
-        disk::Target::Attribute => {
+        disk::EntryTarget::Inode(number) => Ok(Target::Inode(number, entry.kind)),
+        disk::EntryTarget::Subvolume(id) => Ok(Target::Subvolume(id)),
+        disk::EntryTarget::Attribute => {
             let kind = entry.kind.get().into();
             Err(Flaw::new("directory entry is an attribute", kind, 1))
         }
@@ -88,7 +88,7 @@ pub(in crate::fs) struct NewEntry<'a> {
     /// The directory's index for it.
     pub index: u64,
     /// What it names.
-    pub target: disk::Target,
+    pub target: disk::EntryTarget,
     /// The type of that.
     pub file_type: FileType,
 }
@@ -115,7 +115,7 @@ pub(in crate::fs) fn remove_item(
     txn: &dyn Allocate,
     dir: ObjectId,
     name: &[u8],
-    target: disk::Target,
+    target: disk::EntryTarget,
 ) -> Result {
     let wanted = |entry: &DirEntry<'_>| {
         let same = entry.name == name && entry.target == target;

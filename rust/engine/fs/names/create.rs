@@ -46,7 +46,7 @@ impl Names<'_> {
             dir: dir.number(),
             name,
             index,
-            target: disk::Target::Inode(inode.number()),
+            target: disk::EntryTarget::Inode(inode.number()),
             file_type: new.file_type()?,
         };
         let made = self

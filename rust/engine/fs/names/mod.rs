@@ -107,7 +107,7 @@ impl Names<'_> {
         // Old drivers lost some.
         let index = entries::index_of(tree, dir.number(), name)?;
         let handle = self.fs.start_freeing(dir.subvolume(), unlink_units())?;
-        let target = disk::Target::Subvolume(id);
+        let target = disk::EntryTarget::Subvolume(id);
         entries::remove_item(tree, &handle, dir.number(), name, target)?;
         let removed = index
             .map_or(Ok(()), |index| {
@@ -230,10 +230,10 @@ impl Names<'_> {
 }
 
 /// What an entry names that leads to `inode`.
-fn target_of(inode: &Inode) -> disk::Target {
+fn target_of(inode: &Inode) -> disk::EntryTarget {
     match inode.is_subvolume_root() {
-        true => disk::Target::Subvolume(inode.subvolume().id()),
-        false => disk::Target::Inode(inode.number()),
+        true => disk::EntryTarget::Subvolume(inode.subvolume().id()),
+        false => disk::EntryTarget::Inode(inode.number()),
     }
 }
 

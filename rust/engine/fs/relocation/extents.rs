@@ -17,11 +17,11 @@ pub(super) struct InUse {
     /// Where it is.
     pub(super) extent: DataExtent,
     /// Who refers to it.
-    pub(super) holders: Holders,
+    pub(super) holders: FileHolders,
 }
 
 /// Who refers to an extent.
-pub(super) enum Holders {
+pub(super) enum FileHolders {
     /// These files of subvolumes have it, and nobody else.
     Files(KVec<FileRef>),
     /// Others have it as well, or too many do: a leaf that snapshots share, a file that no subvolume has.
@@ -61,7 +61,7 @@ impl InUse {
             let what = "extent in a group of file data is no data";
             return Err(broken(Flaw::new(what, item.flags.get(), 1)));
         }
-        let mut holders = Holders::Files(KVec::new());
+        let mut holders = FileHolders::Files(KVec::new());
         for reference in item.inline_refs {
             holders.add(reference.map_err(broken)?)?;
         }
@@ -75,8 +75,8 @@ impl InUse {
     /// How many items refer to it; `None` where they are not known.
     pub(super) fn items(&self) -> Option<u32> {
         match &self.holders {
-            Holders::Files(files) => Some(count(files)),
-            Holders::Others => None,
+            FileHolders::Files(files) => Some(count(files)),
+            FileHolders::Others => None,
         }
     }
 
@@ -86,7 +86,7 @@ impl InUse {
     }
 }
 
-impl Holders {
+impl FileHolders {
     fn add(&mut self, reference: InlineRef) -> Result {
         let Self::Files(files) = self else {
             return Ok(());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Moving one extent: its data, its checksums, and all that refers to it, in one transaction.
 
-use super::extents::{reference, Holders, InUse};
+use super::extents::{reference, FileHolders, InUse};
 use super::pieces::{Held, Pieces};
 use super::Relocation;
 use crate::btree::{Allocate, Reach, Tree};
@@ -30,13 +30,13 @@ pub(super) enum Fate {
 }
 
 /// A file that refers to the extent, and the lock of its extents.
-pub(super) struct Holder {
+pub(super) struct FileHolder {
     subvolume: Subvolume,
     file: FileRef,
     lock: ExtentsLock,
 }
 
-impl Holder {
+impl FileHolder {
     fn held(&self, extent: DataExtent) -> Held<'_> {
         Held {
             tree: self.subvolume.tree(),
@@ -49,7 +49,7 @@ impl Holder {
 /// The holders of an extent.
 pub(super) enum Found {
     /// All of them; none: nobody refers to it any more.
-    All(KVec<Holder>),
+    All(KVec<FileHolder>),
     /// Files have more items than the extent tree counts: it will, if references are queued, and is wrong otherwise.
     Uncounted,
     /// The extent cannot be moved: some holders cannot be followed, or it is too long to be written in one piece.
@@ -123,7 +123,7 @@ impl Relocation<'_> {
 
     /// Who refers to the extent now, if it can be moved.
     pub(super) fn holders(&self, handle: &Handle, in_use: &InUse) -> Result<Found> {
-        let Holders::Files(files) = &in_use.holders else {
+        let FileHolders::Files(files) = &in_use.holders else {
             return Ok(Found::Others);
         };
         if in_use.extent.len > self.longest() {
@@ -139,7 +139,7 @@ impl Relocation<'_> {
             };
             let lock = subvolume.extents_of(file.inode)?;
             let file = *file;
-            let holder = Holder {
+            let holder = FileHolder {
                 subvolume,
                 file,
                 lock,
@@ -184,7 +184,7 @@ impl Relocation<'_> {
     fn record(
         &self,
         handle: &Handle,
-        holders: &[Holder],
+        holders: &[FileHolder],
         old: DataExtent,
         new: NewExtent,
         sums: &SectorSums,
@@ -203,7 +203,7 @@ impl Relocation<'_> {
     fn record_held(
         &self,
         handle: &Handle,
-        holders: &[Holder],
+        holders: &[FileHolder],
         old: DataExtent,
         to: DataExtent,
         sums: &SectorSums,

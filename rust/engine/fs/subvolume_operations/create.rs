@@ -252,7 +252,7 @@ impl Making {
             dir: dir.number(),
             name,
             index: self.index,
-            target: disk::Target::Subvolume(self.id),
+            target: disk::EntryTarget::Subvolume(self.id),
             file_type: FileType::Directory,
         };
         entries::add(tree, txn, &entry)?;

@@ -19,7 +19,7 @@ impl Abandoned {
     pub(in crate::space) fn new(class: Class, capacity: Bytes, block_size: Bytes) -> Result<Self> {
         let blocks = match class {
             Class::Data => 0,
-            Class::Metadata | Class::System => capacity.count(block_size)
+            Class::Metadata | Class::System => capacity.count(block_size),
         };
         let words = usize::try_from(blocks.div_ceil(u64::BITS.into()))?;
         Ok(Self {

@@ -7,20 +7,20 @@ use latch::prelude::*;
 
 /// What happened to a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::space) enum Change {
+pub(in crate::space) enum SpaceChange {
     /// The range's extent item was inserted: it is not free any more.
     Allocated,
     /// The range's extent item was removed: it is free.
     Freed,
 }
 
-impl Change {
+impl SpaceChange {
     /// The flaw of a change to a range that was so already, at `addr`.
     #[cold]
     pub(in crate::space) fn contradicted(self, addr: Logical) -> Flaw {
         match self {
-            Change::Allocated => Flaw::new("extent takes what is not free", addr.get(), 0),
-            Change::Freed => Flaw::new("extent frees what is free", addr.get(), 0),
+            SpaceChange::Allocated => Flaw::new("extent takes what is not free", addr.get(), 0),
+            SpaceChange::Freed => Flaw::new("extent frees what is free", addr.get(), 0),
         }
     }
 }
@@ -29,11 +29,11 @@ impl Change {
 ///
 /// The tree is told once for each commit and not once for each extent: neighbours become one change, and what was
 /// allocated and freed in the same transaction becomes none.
-pub(in crate::space) struct Changes {
-    by_start: OrdMap<Logical, (Logical, Change)>,
+pub(in crate::space) struct SpaceChanges {
+    by_start: OrdMap<Logical, (Logical, SpaceChange)>,
 }
 
-impl Changes {
+impl SpaceChanges {
     pub(in crate::space) fn new() -> Self {
         Self {
             by_start: OrdMap::new(),
@@ -50,14 +50,16 @@ impl Changes {
     }
 
     /// The changes, ascending.
-    pub(in crate::space) fn iter(&self) -> impl Iterator<Item = (Logical, Logical, Change)> + '_ {
+    pub(in crate::space) fn iter(
+        &self,
+    ) -> impl Iterator<Item = (Logical, Logical, SpaceChange)> + '_ {
         self.by_start
             .iter()
             .map(|(&start, &(end, change))| (start, end, change))
     }
 
     /// The first change by address.
-    pub(in crate::space) fn pop_first(&mut self) -> Option<(Logical, Logical, Change)> {
+    pub(in crate::space) fn pop_first(&mut self) -> Option<(Logical, Logical, SpaceChange)> {
         self.by_start
             .pop_first()
             .map(|(start, (end, change))| (start, end, change))
@@ -69,7 +71,7 @@ impl Changes {
         &mut self,
         start: Logical,
         end: Logical,
-        change: Change,
+        change: SpaceChange,
     ) -> Result {
         let mut at = start;
         while let Some((other_start, other_end, other)) = self.next_overlap(at, end) {
@@ -96,7 +98,7 @@ impl Changes {
     }
 
     /// The first noted range that ends behind `at` and starts before `end`.
-    fn next_overlap(&self, at: Logical, end: Logical) -> Option<(Logical, Logical, Change)> {
+    fn next_overlap(&self, at: Logical, end: Logical) -> Option<(Logical, Logical, SpaceChange)> {
         let before = self
             .by_start
             .floor(&at)
@@ -112,7 +114,7 @@ impl Changes {
         end: Logical,
         from: Logical,
         to: Logical,
-        change: Change,
+        change: SpaceChange,
     ) -> Result {
         if to < end {
             self.by_start.insert(to, (end, change))?;
@@ -125,7 +127,7 @@ impl Changes {
     }
 
     /// Adds a range that overlaps none, joined with its neighbours of the same kind.
-    fn add(&mut self, start: Logical, end: Logical, change: Change) -> Result {
+    fn add(&mut self, start: Logical, end: Logical, change: SpaceChange) -> Result {
         let mut end = end;
         if let Some(&(next_end, next)) = self.by_start.get(&end) {
             if next == change {

@@ -2,7 +2,7 @@
 //! Where the disk has what is free, for the next mount.
 
 use super::cache::{Cache, Keeper};
-use super::changes::{Change, Changes};
+use super::changes::{SpaceChange, SpaceChanges};
 use super::ranges::FreeRanges;
 use super::tree::{FreeSpaceTree, Recorded, Unreadable};
 use crate::btree::{Allocate, Tree};
@@ -74,7 +74,7 @@ pub(in crate::space) struct Part {
     /// What the tree says of it, once that was read.
     recorded: Option<Recorded>,
     /// What happened since it was written.
-    changes: Changes,
+    changes: SpaceChanges,
 }
 
 impl OnDisk {
@@ -119,7 +119,7 @@ impl OnDisk {
             Self::Tree(_, kept) if kept.has(span) => GroupOnDisk::Tree(Part {
                 span,
                 recorded,
-                changes: Changes::new(),
+                changes: SpaceChanges::new(),
             }),
             Self::Tree(..) | Self::Caches(_) | Self::Nowhere => GroupOnDisk::Nowhere,
         }
@@ -162,7 +162,7 @@ impl OnDisk {
         &self,
         txn: &dyn Allocate,
         (start, end): (Logical, Logical),
-        used: Changes,
+        used: SpaceChanges,
     ) -> Result<GroupOnDisk> {
         let Self::Tree(tree, kept) = self else {
             return Ok(GroupOnDisk::Nowhere);
@@ -210,8 +210,8 @@ impl OnDisk {
         tree.read(recorded, &mut |start, end| ranges.insert(start, end))?;
         for (start, end, change) in part.changes.iter() {
             let applied = match change {
-                Change::Freed => ranges.insert(start, end),
-                Change::Allocated => ranges
+                SpaceChange::Freed => ranges.insert(start, end),
+                SpaceChange::Allocated => ranges
                     .remove(start, end)
                     .map_err(|_| recorded.broken(change.contradicted(start))),
             };
@@ -253,13 +253,13 @@ impl GroupOnDisk {
         &mut self,
         start: Logical,
         end: Logical,
-        change: Change,
+        change: SpaceChange,
     ) -> Result {
         match self {
             Self::Tree(part) => part.changes.note(start, end, change),
             Self::Cache(cache) => match change {
-                Change::Freed => cache.freed(start, end),
-                Change::Allocated => cache.allocated(start, end).map_err(|_| {
+                SpaceChange::Freed => cache.freed(start, end),
+                SpaceChange::Allocated => cache.allocated(start, end).map_err(|_| {
                     let place = Site::Extent(start);
                     change.contradicted(start).at(place).report()
                 }),

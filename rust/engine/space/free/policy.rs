@@ -2,7 +2,7 @@
 //! Where in a block group bytes are free: the two policies, chosen for each group when it is loaded.
 
 use super::abandoned::Abandoned;
-use super::changes::{Change, Changes};
+use super::changes::{SpaceChange, SpaceChanges};
 use super::ranges::{FreeRanges, Wish};
 use crate::disk::{Bytes, Flaw, Logical, Site, ZoneOffset};
 use latch::prelude::*;
@@ -13,7 +13,7 @@ pub(in crate::space) enum FreeSpace {
     Anywhere(FreeRanges),
     /// Bytes are free anywhere, and where was not read yet: in what the disk has, less what this holds. Nothing can be
     /// allocated.
-    Unread(Changes),
+    Unread(SpaceChanges),
     /// Bytes are free anywhere, and where cannot be told: nothing is allocated before the next mount.
     GivenUp,
     /// Bytes are free behind the last allocation only: on sequential zones.
@@ -145,7 +145,7 @@ impl FreeSpace {
     /// Keeps `[start, end)`, which has no extent item any more, from being free until it is given back.
     pub(in crate::space) fn keep(&mut self, start: Logical, end: Logical) -> Result {
         match self {
-            FreeSpace::Unread(kept) => kept.note(start, end, Change::Allocated),
+            FreeSpace::Unread(kept) => kept.note(start, end, SpaceChange::Allocated),
             FreeSpace::Anywhere(_) | FreeSpace::GivenUp | FreeSpace::Append(_) => Ok(()),
         }
     }
@@ -154,7 +154,9 @@ impl FreeSpace {
     pub(in crate::space) fn give_back(&mut self, start: Logical, end: Logical) -> Result<Idle> {
         match self {
             FreeSpace::Anywhere(ranges) => ranges.insert(start, end).map(|()| Idle::Free),
-            FreeSpace::Unread(kept) => kept.note(start, end, Change::Freed).map(|()| Idle::Unread),
+            FreeSpace::Unread(kept) => kept
+                .note(start, end, SpaceChange::Freed)
+                .map(|()| Idle::Unread),
             FreeSpace::GivenUp => Ok(Idle::Lost),
             FreeSpace::Append(appending) if end <= appending.end_of_allocated() => {
                 Ok(Idle::Unusable)

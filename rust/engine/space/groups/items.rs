@@ -4,7 +4,7 @@
 use crate::btree::{Allocate, Tree};
 use crate::disk::{BlockGroupFlags, BlockGroupItem, Bug, Bytes, Key, Kind, Logical};
 use crate::space::free::cache::Cache;
-use crate::space::free::changes::{Change, Changes};
+use crate::space::free::changes::{SpaceChange, SpaceChanges};
 use crate::space::free::on_disk::{GroupOnDisk, OnDisk};
 use crate::space::free::ranges::FreeRanges;
 use crate::space::free::tree::Unreadable;
@@ -42,7 +42,7 @@ impl Items {
         &mut self,
         start: Logical,
         end: Logical,
-        change: Change,
+        change: SpaceChange,
     ) -> Result {
         self.free_space.note(start, end, change)
     }
@@ -66,7 +66,7 @@ impl Items {
         &mut self,
         txn: &dyn Allocate,
         free_space: &OnDisk,
-        used: Changes,
+        used: SpaceChanges,
     ) -> Result {
         let start = Logical::new(self.key.objectid.get());
         let len = Bytes::new(self.key.offset);

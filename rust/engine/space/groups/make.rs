@@ -7,7 +7,7 @@ use super::group::{Allocation, Body, Group};
 use super::items::Items;
 use crate::disk::{BlockGroupFlags, Bytes, Flaw, Logical, Site, ZoneOffset};
 use crate::space::free::abandoned::Abandoned;
-use crate::space::free::changes::Changes;
+use crate::space::free::changes::SpaceChanges;
 use crate::space::free::on_disk::OnDisk;
 use crate::space::free::policy::{Appending, FreeSpace};
 use crate::space::free::ranges::FreeRanges;
@@ -85,7 +85,7 @@ pub(in crate::space) fn new_body(
     }
     match zones.filter(|zones| zones.sequential) {
         Some(zones) => appending_body(groups, chunk, &zones, class, tally),
-        None => Ok(open_body(tally, FreeSpace::Unread(Changes::new()))),
+        None => Ok(open_body(tally, FreeSpace::Unread(SpaceChanges::new()))),
     }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 use super::{at, numbers};
-use crate::space::free::changes::{Change, Changes};
+use crate::space::free::changes::{SpaceChange, SpaceChanges};
 use latch::prelude::*;
 use random::Random;
 use std::vec;
@@ -13,16 +13,16 @@ const SECTORS: usize = 128;
 fn what_is_left_to_tell_is_the_difference() {
     for seed in 0..200 {
         let mut random = Random::new(seed);
-        let mut changes = Changes::new();
+        let mut changes = SpaceChanges::new();
         let before: vec::Vec<bool> = (0..SECTORS).map(|_| random.one_in(2)).collect();
         let mut now = before.clone();
         for _ in 0..random.below(200) {
             let start = random.below(SECTORS as u64) as usize;
             let end = (start + 1 + random.below(16) as usize).min(SECTORS);
             let change = if now[start] {
-                Change::Freed
+                SpaceChange::Freed
             } else {
-                Change::Allocated
+                SpaceChange::Allocated
             };
             if now[start..end].iter().any(|&used| used != now[start]) {
                 continue;
@@ -30,7 +30,7 @@ fn what_is_left_to_tell_is_the_difference() {
             changes
                 .note(at(start as u64), at(end as u64), change)
                 .unwrap();
-            now[start..end].fill(change == Change::Allocated);
+            now[start..end].fill(change == SpaceChange::Allocated);
         }
         let mut told = before.clone();
         let mut last = None;
@@ -41,7 +41,7 @@ fn what_is_left_to_tell_is_the_difference() {
             }));
             last = Some((end, change));
             for sector in start..end {
-                let used = change == Change::Allocated;
+                let used = change == SpaceChange::Allocated;
                 assert_ne!(
                     told[sector as usize], used,
                     "sector {sector} is told what it knows"
@@ -55,18 +55,25 @@ fn what_is_left_to_tell_is_the_difference() {
 
 #[test]
 fn the_same_twice_is_an_error() {
-    let mut changes = Changes::new();
-    changes.note(at(10), at(20), Change::Allocated).unwrap();
+    let mut changes = SpaceChanges::new();
+    changes
+        .note(at(10), at(20), SpaceChange::Allocated)
+        .unwrap();
     assert_eq!(
-        changes.note(at(19), at(21), Change::Allocated),
+        changes.note(at(19), at(21), SpaceChange::Allocated),
         Err(EUCLEAN)
     );
-    assert_eq!(changes.note(at(5), at(11), Change::Allocated), Err(EUCLEAN));
-    changes.note(at(12), at(14), Change::Freed).unwrap();
-    changes.note(at(12), at(14), Change::Allocated).unwrap();
+    assert_eq!(
+        changes.note(at(5), at(11), SpaceChange::Allocated),
+        Err(EUCLEAN)
+    );
+    changes.note(at(12), at(14), SpaceChange::Freed).unwrap();
+    changes
+        .note(at(12), at(14), SpaceChange::Allocated)
+        .unwrap();
     assert_eq!(
         changes.pop_first(),
-        Some((at(10), at(20), Change::Allocated))
+        Some((at(10), at(20), SpaceChange::Allocated))
     );
     assert!(changes.is_empty());
 }

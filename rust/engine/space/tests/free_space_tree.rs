@@ -3,7 +3,7 @@
 use super::trees::{free_space_tree, items, Txn};
 use super::{at, numbers, runs};
 use crate::disk::{Bytes, FreeSpaceForm, Key, Kind};
-use crate::space::free::changes::{Change, Changes};
+use crate::space::free::changes::{SpaceChange, SpaceChanges};
 use crate::space::free::tree::{most_bytes, FreeSpaceTree, Recorded};
 use latch::prelude::*;
 use random::Random;
@@ -23,7 +23,7 @@ struct Group {
     txn: Txn,
     tree: FreeSpaceTree,
     recorded: Recorded,
-    changes: Changes,
+    changes: SpaceChanges,
     /// Free as far as the changes go.
     free: vec::Vec<bool>,
 }
@@ -43,7 +43,7 @@ impl Group {
             txn,
             tree,
             recorded,
-            changes: Changes::new(),
+            changes: SpaceChanges::new(),
             free: vec![true; SECTORS],
         }
     }
@@ -55,9 +55,9 @@ impl Group {
             return;
         }
         let change = if free {
-            Change::Allocated
+            SpaceChange::Allocated
         } else {
-            Change::Freed
+            SpaceChange::Freed
         };
         let sector = |sector: usize| at(START + sector as u64 * SECTOR);
         self.changes
@@ -193,11 +193,11 @@ fn bitmaps_become_extents_again() {
     let mut recorded = all_free(START, end);
     tree.add_group(&txn, &recorded).unwrap();
     // 32 bitmaps * 281 / 25 = 359 ranges.
-    let mut changes = Changes::new();
+    let mut changes = SpaceChanges::new();
     for index in 0..360 {
         let start = START + index * 16 * SECTOR + SECTOR;
         changes
-            .note(at(start), at(start + SECTOR), Change::Allocated)
+            .note(at(start), at(start + SECTOR), SpaceChange::Allocated)
             .unwrap();
     }
     tree.write(&txn, &mut recorded, &mut changes).unwrap();
@@ -208,7 +208,7 @@ fn bitmaps_become_extents_again() {
     for index in 0..102 {
         let start = START + index * 16 * SECTOR + SECTOR;
         changes
-            .note(at(start), at(start + SECTOR), Change::Freed)
+            .note(at(start), at(start + SECTOR), SpaceChange::Freed)
             .unwrap();
     }
     tree.write(&txn, &mut recorded, &mut changes).unwrap();
@@ -218,7 +218,7 @@ fn bitmaps_become_extents_again() {
     );
     let start = START + 102 * 16 * SECTOR + SECTOR;
     changes
-        .note(at(start), at(start + SECTOR), Change::Freed)
+        .note(at(start), at(start + SECTOR), SpaceChange::Freed)
         .unwrap();
     tree.write(&txn, &mut recorded, &mut changes).unwrap();
     assert_eq!(
@@ -239,9 +239,9 @@ fn what_contradicts_the_tree_is_refused() {
         }
         group.toggle(10, 5);
         group.write();
-        for (start, change) in [(12, Change::Allocated), (30, Change::Freed)] {
+        for (start, change) in [(12, SpaceChange::Allocated), (30, SpaceChange::Freed)] {
             let start = START + start * SECTOR;
-            let mut changes = Changes::new();
+            let mut changes = SpaceChanges::new();
             changes
                 .note(at(start), at(start + 4 * SECTOR), change)
                 .unwrap();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Which block may go out now.
 
-use super::group::{InFlight, Progress, ZoneState};
+use super::group::{GroupPhase, InFlight, Progress};
 use super::hold::Holders;
 use super::{Groups, Sequential, NOT_ORDERED};
 use crate::btree::WriteMode;
@@ -73,7 +73,7 @@ impl WriteToken<'_> {
         };
         let in_flight = progress.submit(end);
         if end >= progress.capacity_end {
-            progress.zone_state = ZoneState::Filled;
+            progress.zone_state = GroupPhase::Filled;
             state.filled = state.filled.saturating_add(1);
         }
         in_flight
@@ -109,7 +109,7 @@ impl<'g> WriteTurn<'g> {
             .range_from(&first)
             .map(|(_, progress)| progress);
         groups
-            .find(|progress| progress.zone_state == ZoneState::Active)
+            .find(|progress| progress.zone_state == GroupPhase::Active)
             .map(|progress| (progress.start, progress.len))
     }
 
@@ -138,7 +138,7 @@ impl<'g> WriteTurn<'g> {
             sequential.counters.hole();
             return Ok(sequential.refuse(mode));
         }
-        if progress.zone_state == ZoneState::Empty && !sequential.may_activate(addr, mode) {
+        if progress.zone_state == GroupPhase::Empty && !sequential.may_activate(addr, mode) {
             return Ok(sequential.refuse(mode));
         }
         match sequential.prepare(state, group)? {
@@ -226,9 +226,9 @@ impl Sequential {
             return Err(NOT_ORDERED.of(group.get()).report());
         };
         match progress.zone_state {
-            ZoneState::Active => return Ok(Verdict::Ready),
-            ZoneState::Empty => {}
-            ZoneState::Filled | ZoneState::Finished => {
+            GroupPhase::Active => return Ok(Verdict::Ready),
+            GroupPhase::Empty => {}
+            GroupPhase::Filled | GroupPhase::Finished => {
                 let bug = Bug::new("a block was allocated in zones that are full");
                 return Err(bug.of(group.get()).report());
             }
@@ -238,7 +238,7 @@ impl Sequential {
             if self.zones.activate(start)? == Activation::Active {
                 self.counters.activate();
                 if let Some(progress) = state.groups.get_mut(&group) {
-                    progress.zone_state = ZoneState::Active;
+                    progress.zone_state = GroupPhase::Active;
                 }
                 return Ok(Verdict::Ready);
             }

@@ -8,7 +8,7 @@
 //! tree could not even enter a new chunk.
 
 use super::admit::Verdict;
-use super::group::{Closing, DataGroup, Progress, ZoneState};
+use super::group::{Closing, DataGroup, GroupPhase, Progress};
 use super::{Groups, Sequential, Share, WriteOrder};
 use crate::disk::{Bytes, Logical};
 use crate::space::reserve::Reserve;
@@ -41,7 +41,7 @@ impl Sequential {
             return Ok(None);
         }
         let full =
-            |progress: &&Progress| progress.zone_state == ZoneState::Filled && progress.is_busy();
+            |progress: &&Progress| progress.zone_state == GroupPhase::Filled && progress.is_busy();
         if let Some(full) = state.groups.values().find(full) {
             return Ok(Some(Verdict::Drain(full.start, full.len)));
         }
@@ -151,7 +151,7 @@ impl WriteOrder {
         let mut state = sequential.state.lock();
         sequential.reap(&mut state);
         let quiet =
-            |progress: &&Progress| progress.zone_state == ZoneState::Active && progress.is_quiet();
+            |progress: &&Progress| progress.zone_state == GroupPhase::Active && progress.is_quiet();
         let Some(class) = state.groups.get(&start).filter(quiet).map(|it| it.class) else {
             return Ok(Closing::Refused);
         };
@@ -179,7 +179,7 @@ impl Groups {
     fn may_give_way(&self, for_group: Logical) -> impl Iterator<Item = &Progress> {
         self.groups.iter().filter_map(move |(&start, progress)| {
             let is_kept = start == for_group || !self.has_other(progress, for_group);
-            let may = !is_kept && progress.zone_state == ZoneState::Active && progress.is_sent();
+            let may = !is_kept && progress.zone_state == GroupPhase::Active && progress.is_sent();
             may.then_some(progress)
         })
     }
@@ -210,7 +210,7 @@ impl Groups {
     fn has_other(&self, group: &Progress, for_group: Logical) -> bool {
         self.groups.iter().any(|(&other, progress)| {
             let can_be_written = other == for_group
-                || (progress.zone_state == ZoneState::Active && progress.left() > Bytes::ZERO);
+                || (progress.zone_state == GroupPhase::Active && progress.left() > Bytes::ZERO);
             progress.start != group.start && progress.class == group.class && can_be_written
         })
     }

@@ -63,7 +63,7 @@ impl WritePointer {
 
 /// What the zones of a group are to the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ZoneState {
+pub(super) enum GroupPhase {
     /// Nothing was written since the last reset, and the zones hold no active resources.
     Empty,
     /// Blocks are being written.
@@ -82,7 +82,7 @@ pub(super) struct Progress {
     pub(super) capacity_end: Logical,
     pub(super) ending: Ending,
     pub(super) pointer: WritePointer,
-    pub(super) zone_state: ZoneState,
+    pub(super) zone_state: GroupPhase,
     /// Writes under way. Completions lower it without a lock.
     pub(super) in_flight: Arc<AtomicU64>,
     pub(super) group: Arc<dyn OrderedGroup>,
@@ -92,9 +92,9 @@ impl Progress {
     pub(super) fn new(new: NewGroup) -> Result<Self> {
         let capacity_end = new.start.saturating_add(new.capacity);
         let zone_state = match (new.written_to, new.active) {
-            (at, _) if at >= capacity_end => ZoneState::Finished,
-            (at, false) if at == new.start => ZoneState::Empty,
-            _ => ZoneState::Active,
+            (at, _) if at >= capacity_end => GroupPhase::Finished,
+            (at, false) if at == new.start => GroupPhase::Empty,
+            _ => GroupPhase::Active,
         };
         Ok(Self {
             class: new.class,
@@ -139,7 +139,7 @@ impl Progress {
 
     /// Nothing is written to the zones before they are reset.
     pub(super) fn close(&mut self) {
-        self.zone_state = ZoneState::Finished;
+        self.zone_state = GroupPhase::Finished;
         self.pointer = WritePointer::at(self.capacity_end);
     }
 

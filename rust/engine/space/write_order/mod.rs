@@ -61,7 +61,7 @@ use crate::disk::{Bug, Bytes, Logical};
 use crate::map::OrdMap;
 use crate::space::Class;
 use crate::volume::Activation;
-use group::{Progress, WritePointer, ZoneState};
+use group::{GroupPhase, Progress, WritePointer};
 use hold::Holders;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -288,7 +288,7 @@ impl WriteOrder {
         // The device is not asked where its pointer is: it could be frozen, and a reset leaves no doubt.
         let mut state = sequential.state.lock();
         if let Some(progress) = state.groups.get_mut(&start) {
-            progress.zone_state = ZoneState::Empty;
+            progress.zone_state = GroupPhase::Empty;
             progress.pointer = WritePointer::at(start);
         }
         Ok(())
@@ -302,7 +302,7 @@ impl Sequential {
             return;
         }
         for (_, progress) in state.groups.iter_mut() {
-            if progress.zone_state != ZoneState::Filled || progress.is_busy() {
+            if progress.zone_state != GroupPhase::Filled || progress.is_busy() {
                 continue;
             }
             match progress.ending {
@@ -317,7 +317,7 @@ impl Sequential {
                     }
                 }
             }
-            progress.zone_state = ZoneState::Finished;
+            progress.zone_state = GroupPhase::Finished;
             state.filled = state.filled.saturating_sub(1);
             self.counters.finish();
         }

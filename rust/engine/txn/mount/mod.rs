@@ -10,7 +10,7 @@ use crate::disk::{
     ChunkItem, CompatRo, DevExtent, DeviceId, Flaw, Generation, Incompat, Key, Kind, Logical,
     ObjectId, Physical, RootPointer, Site, Superblock, SuperblockBytes,
 };
-use crate::space::{self, Caches, Extents, Space};
+use crate::space::{self, Caches, ExtentTreeRead, Space};
 use crate::txn::counters::Costs;
 use crate::txn::free_space::rebuild::{self, Doubted};
 use crate::txn::handles::core::Core;
@@ -335,10 +335,10 @@ fn free_space_tree(volume: &Volume, trees: &OpenTrees) -> Result<Option<Arc<Tree
 }
 
 /// Where a free space tree is not valid, who only reads does not need to know what is free.
-fn when_derived(volume: &Volume) -> Extents {
+fn when_derived(volume: &Volume) -> ExtentTreeRead {
     let is_stale = volume.superblock().compat_ro.has_stale_free_space();
     match is_stale && volume.writes() == Writes::Later {
-        true => Extents::Later,
-        false => Extents::AtMount,
+        true => ExtentTreeRead::Later,
+        false => ExtentTreeRead::AtMount,
     }
 }

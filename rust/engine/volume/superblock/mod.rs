@@ -259,12 +259,12 @@ impl SuperblockImage {
 }
 
 /// Writes superblocks, one at a time.
-pub(super) struct Writer {
+pub(super) struct SuperblockWriter {
     /// How each device keeps its copies, in the order of the volume's members.
     pub(super) places: KVec<Places>,
 }
 
-impl Writer {
+impl SuperblockWriter {
     /// Writes a superblock to every device, each of which is flushed before it takes its own. The others have been flushed
     /// before the first gets one, which leads there.
     pub(super) fn write<'a>(

@@ -7,7 +7,7 @@ use crate::linux::iomap::ioend::{Append, Destination};
 use crate::linux::{BlockDevice, Sector};
 use engine::disk::{Bytes, Logical, Physical};
 use engine::space::DataExtent;
-use engine::volume::{Target, NO_DEVICE};
+use engine::volume::{WriteTarget, NO_DEVICE};
 use kernel::sync::Arc;
 use latch::prelude::*;
 
@@ -35,8 +35,10 @@ impl<N: Send + Sync + 'static> FileIo<N> {
     ) -> Result<(Destination, &Arc<BlockDevice>, Append)> {
         let target = self.path.volume.data().target(extent.logical, extent.len)?;
         let (destination, place, append) = match target {
-            Target::At(place) => (Destination::At(Sector::of(place.at)), place, Append::No),
-            Target::Append(zone) => (Destination::Append(Sector::of(zone.at)), zone, Append::Yes),
+            WriteTarget::At(place) => (Destination::At(Sector::of(place.at)), place, Append::No),
+            WriteTarget::Append(zone) => {
+                (Destination::Append(Sector::of(zone.at)), zone, Append::Yes)
+            }
         };
         let device = self.path.devices.get(place.devid).ok_or(NO_DEVICE)?;
         Ok((destination, device, append))

@@ -4,10 +4,10 @@
 
 use super::{addresses, Common};
 use crate::linux::metadata_pages::{BlockFolio, Missing, Pages};
-use crate::linux::{FolioBytes, WriteKind};
+use crate::linux::{FolioBytes, WriteUrgency};
 use engine::btree::{BlockRef, Expected};
 use engine::disk::{check_block, Bytes, Corrupt, Flaw, Logical};
-use engine::volume::{DeviceAddress, Mapping, NO_COPY, NO_DEVICE};
+use engine::volume::{ChunkMapping, DeviceAddress, NO_COPY, NO_DEVICE};
 use latch::prelude::*;
 use latch::NofsScope;
 
@@ -118,7 +118,7 @@ impl Common {
             let Some(device) = self.devices.get(place.devid) else {
                 continue;
             };
-            let result = device.write(WriteKind::Sync, place.at, bytes, bytes.len().into());
+            let result = device.write(WriteUrgency::Sync, place.at, bytes, bytes.len().into());
             match result {
                 Ok(()) => pr_warn!("tree block {addr}: repaired the copy at {}\n", place.at),
                 Err(_) => pr_err!("tree block {addr}: the copy at {} stays bad\n", place.at),
@@ -146,7 +146,7 @@ impl Common {
     }
 
     /// Where a block lies, in one piece.
-    pub(super) fn map(&self, addr: Logical) -> Result<Mapping> {
+    pub(super) fn map(&self, addr: Logical) -> Result<ChunkMapping> {
         let len = Bytes::from(self.node_size);
         let mapping = self.volume.map(addr, len)?;
         if mapping.len < len {

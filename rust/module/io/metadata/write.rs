@@ -9,13 +9,13 @@
 use super::{addresses, Common};
 use crate::linux::bio::{self, Completion, Plug};
 use crate::linux::metadata_pages::{address_of, Pages};
-use crate::linux::{Folio, LockedFolio, WriteKind, Writeback};
+use crate::linux::{Folio, LockedFolio, WriteUrgency, Writeback};
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 use engine::btree::{seal, BlockBytes, BlockInfo, WriteMode};
 use engine::disk::{Bug, Bytes, Corrupt, Logical};
 use engine::space::{Admission, InFlight, WriteOrder, WriteToken, WriteTurn};
-use engine::volume::{Mapping, NO_DEVICE};
+use engine::volume::{ChunkMapping, NO_DEVICE};
 use kernel::sync::aref::ARef;
 use kernel::sync::{Arc, UniqueArc};
 use latch::prelude::*;
@@ -64,7 +64,7 @@ struct Batch {
     start: Logical,
     len: Bytes,
     flight: UniqueArc<Flight>,
-    kind: WriteKind,
+    kind: WriteUrgency,
 }
 
 /// What became of one block.
@@ -307,7 +307,7 @@ impl Common {
             return;
         };
         let mapping = self.volume.map(batch.start, batch.len);
-        batch.flight.may_fail = mapping.as_ref().map_or(0, Mapping::may_fail);
+        batch.flight.may_fail = mapping.as_ref().map_or(0, ChunkMapping::may_fail);
         let flight = batch.flight.into();
         match mapping {
             Ok(mapping) => self.submit_copies(&mapping, &flight, batch.kind),
@@ -315,7 +315,7 @@ impl Common {
         }
     }
 
-    fn submit_copies(&self, mapping: &Mapping, flight: &Arc<Flight>, kind: WriteKind) {
+    fn submit_copies(&self, mapping: &ChunkMapping, flight: &Arc<Flight>, kind: WriteUrgency) {
         for place in mapping.copies() {
             let Some(device) = self.devices.get(place.devid) else {
                 Flight::complete(flight.clone(), Err(NO_DEVICE.report()));
@@ -354,8 +354,8 @@ impl Batch {
             len: Bytes::ZERO,
             flight: UniqueArc::new(flight, GFP_NOFAIL)?,
             kind: match mode {
-                WriteMode::Background => WriteKind::Background,
-                WriteMode::Integrity | WriteMode::Commit => WriteKind::Sync,
+                WriteMode::Background => WriteUrgency::Background,
+                WriteMode::Integrity | WriteMode::Commit => WriteUrgency::Sync,
             },
         })
     }

@@ -16,7 +16,7 @@ use units::{Bytes, Physical};
 
 /// How a write of metadata goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WriteKind {
+pub(crate) enum WriteUrgency {
     /// Somebody waits for it.
     Sync,
     /// In the background.
@@ -25,7 +25,7 @@ pub(crate) enum WriteKind {
     Durable,
 }
 
-impl WriteKind {
+impl WriteUrgency {
     fn flags(self) -> b::blk_opf_t {
         let write = b::req_op_REQ_OP_WRITE | b::REQ_META;
         match self {
@@ -69,7 +69,7 @@ impl Bio {
     /// A write of metadata to byte `at` of the device.
     pub(super) fn write(
         device: &BlockDevice,
-        kind: WriteKind,
+        kind: WriteUrgency,
         at: Physical,
         segments: usize,
     ) -> Self {
@@ -153,7 +153,7 @@ impl BlockDevice {
     /// Writes the first `len` bytes to byte `at` of the device and waits.
     pub(crate) fn write(
         &self,
-        kind: WriteKind,
+        kind: WriteUrgency,
         at: Physical,
         from: &FolioBytes,
         len: Bytes,
@@ -185,7 +185,7 @@ impl BlockDevice {
     }
 
     /// Sends the folios of `flight` to byte `at` of the device as one request. The flight is told of its end.
-    pub(crate) fn send<F: Flight>(&self, kind: WriteKind, at: Physical, flight: Arc<F>) {
+    pub(crate) fn send<F: Flight>(&self, kind: WriteUrgency, at: Physical, flight: Arc<F>) {
         let mut bio = Bio::write(self, kind, at, flight.folios().len());
         let filled = flight.folios().iter().try_for_each(|folio| {
             // SAFETY: The request owns the flight until it is done. What the flight lends through a shared reference, it keeps

@@ -14,7 +14,7 @@ mod device;
 mod sector;
 mod sent;
 
-pub(crate) use bio::WriteKind;
+pub(crate) use bio::WriteUrgency;
 pub(crate) use device::{BlockDevice, Condition, ZoneOperation, ZoneReport};
 pub(crate) use sector::Sector;
 pub(crate) use sent::SentWrite;

@@ -4,7 +4,7 @@
 //!
 //! C headers: `include/linux/bio.h`, `include/linux/completion.h`
 
-use super::bio::{Bio, Completion, WriteKind};
+use super::bio::{Bio, Completion, WriteUrgency};
 use super::BlockDevice;
 use crate::linux::mm::FolioBytes;
 use core::sync::atomic::{AtomicI32, Ordering};
@@ -52,7 +52,7 @@ impl BlockDevice {
     /// Begins to write the first `len` bytes to byte `at` of the device.
     pub(crate) fn begin_write(
         &self,
-        kind: WriteKind,
+        kind: WriteUrgency,
         at: Physical,
         bytes: FolioBytes,
         len: Bytes,

@@ -10,7 +10,7 @@ use crate::vfs::mount::mount_of;
 use crate::vfs::node::paired;
 use crate::vfs::{node, Rbtrfs};
 use engine::disk::{FileType, InodeFlags};
-use engine::fs::Compression;
+use engine::fs::PropertyChange;
 use latch::prelude::*;
 
 /// The flags that are no more than a bit here and a bit there.
@@ -54,7 +54,7 @@ impl Flagged for Rbtrfs {
         for (ours, flag) in PLAIN {
             change.set(ours, Wish::of(asked, flag));
         }
-        let mut compression = Compression::Kept;
+        let mut compression = PropertyChange::Kept;
         if scope == Scope::All {
             change.set(InodeFlags::DIRSYNC, Wish::of(asked, fl::DIRSYNC));
             let data = match (is_file, inode.size().is_zero()) {
@@ -65,7 +65,7 @@ impl Flagged for Rbtrfs {
             };
             change.set_nodatacow(Wish::of(asked, fl::NODATACOW), data);
             compression = change.set_compression(asked);
-            let is_named = matches!(compression, Compression::Named);
+            let is_named = matches!(compression, PropertyChange::Named);
             let no_sums = InodeFlags::NODATACOW.with(InodeFlags::NODATASUM);
             if is_named && !attributes.flags.common(no_sums).is_empty() {
                 return Err(EINVAL);
@@ -177,7 +177,7 @@ impl Change {
         self.set(InodeFlags::NODATACOW, wish);
     }
 
-    fn set_compression(&mut self, asked: u32) -> Compression {
+    fn set_compression(&mut self, asked: u32) -> PropertyChange {
         let never = Wish::of(asked, fl::NOCOMPRESS);
         let always = match never {
             Wish::On => Wish::Off,
@@ -186,8 +186,8 @@ impl Change {
         self.set(InodeFlags::COMPRESS, always);
         self.set(InodeFlags::NOCOMPRESS, never);
         match always {
-            Wish::On => Compression::Named,
-            Wish::Off => Compression::Unnamed,
+            Wish::On => PropertyChange::Named,
+            Wish::Off => PropertyChange::Unnamed,
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::io::clock::KernelClock;
 use crate::io::data::{DataPath, DataTally, Hope, Refusals};
 use crate::io::device::{Devices, Disk};
 use crate::io::metadata::MetadataCache;
-use crate::linux::mount::{Access, Asked};
+use crate::linux::mount::{Asked, MountAccess};
 use crate::linux::queue::OwnedQueue;
 use crate::linux::{BlockDevice, SuperBlock};
 use crate::vfs::committer::Committer;
@@ -117,7 +117,7 @@ fn folder_of(sb: &SuperBlock, fs: &Arc<fs::FileSystem>) -> Result<Option<VolumeF
 /// Opens so that a remount can make a read-only mount writable.
 /// Apart from its caller: with the frames of all that it opens it would be a large one.
 #[inline(never)]
-fn open_volume(devices: &[Arc<BlockDevice>], access: Access) -> Result<Arc<Volume>> {
+fn open_volume(devices: &[Arc<BlockDevice>], access: MountAccess) -> Result<Arc<Volume>> {
     let mut disks: KVec<Arc<dyn Device>> = KVec::new();
     for device in devices {
         let disk: Arc<dyn Device> = Arc::new(Disk::new(device.clone())?, GFP_KERNEL)?;
@@ -125,8 +125,8 @@ fn open_volume(devices: &[Arc<BlockDevice>], access: Access) -> Result<Arc<Volum
     }
     let options = volume::Options {
         writes: match access {
-            Access::ReadWrite => Writes::Now,
-            Access::ReadOnly => Writes::Later,
+            MountAccess::ReadWrite => Writes::Now,
+            MountAccess::ReadOnly => Writes::Later,
         },
         copies: volume::Copies::Primary,
     };

@@ -6,7 +6,7 @@ use super::options::settings::{check_rescue, facts};
 use super::options::space_cache::{self, Belief};
 use super::options::SpaceCacheWord;
 use super::{Mount, MountOptions};
-use crate::linux::mount::{Access, Asked};
+use crate::linux::mount::{Asked, MountAccess};
 use crate::linux::options::MountLog;
 use crate::linux::SuperBlock;
 use crate::vfs::committer::Work;
@@ -19,7 +19,7 @@ impl Mount {
     /// Takes over options and access of a remount.
     pub(super) fn remount(&self, sb: &SuperBlock, asked: &Asked<'_, MountOptions>) -> Result {
         check_rescue(asked)?;
-        let before = Access::of_super(sb);
+        let before = MountAccess::of_super(sb);
         let word = self.settings.lock().space_cache(asked.options.space_cache);
         let word = space_cache::of_remount(self.volume(), word, asked, before)?;
         // What is not listened to changes nothing.
@@ -27,16 +27,16 @@ impl Mount {
         let word = instead(self.transactions(), word, &asked.log);
         let said = word.filter(|_| is_heard);
         match (before, asked.access) {
-            (Access::ReadOnly, Access::ReadWrite) => {
+            (MountAccess::ReadOnly, MountAccess::ReadWrite) => {
                 self.go_on_writing(word, Belief::of(asked.options), &asked.log)?;
             }
-            (Access::ReadWrite, Access::ReadOnly) => self.end_writing()?,
+            (MountAccess::ReadWrite, MountAccess::ReadOnly) => self.end_writing()?,
             _ => {}
         }
-        if asked.access == Access::ReadWrite {
+        if asked.access == MountAccess::ReadWrite {
             let kept = keep_as_asked(self.transactions(), said);
             kept.inspect_err(|_| {
-                if before == Access::ReadOnly {
+                if before == MountAccess::ReadOnly {
                     self.volume().pause_writing();
                 }
             })?;

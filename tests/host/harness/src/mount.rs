@@ -10,7 +10,7 @@ use engine::fs::{self, FileSystem, New, NewExtent, NewKind, Subvolume, Time};
 use engine::space::Space;
 use engine::txn::{self, Transactions, Units};
 use engine::volume::device::Device;
-use engine::volume::{self, Target, Volume, Writes};
+use engine::volume::{self, Volume, WriteTarget, Writes};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use std::vec::Vec;
@@ -190,8 +190,8 @@ impl Mounted {
         let logical = extent.get().logical;
         let data = self.volume.data();
         match data.target(logical, Bytes::from(bytes.len()))? {
-            Target::Append(_) => extent.move_to(data.write_extent(logical, bytes)?),
-            Target::At(_) => self.write_data(logical, bytes)?,
+            WriteTarget::Append(_) => extent.move_to(data.write_extent(logical, bytes)?),
+            WriteTarget::At(_) => self.write_data(logical, bytes)?,
         }
         Ok(())
     }

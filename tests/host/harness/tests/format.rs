@@ -4,9 +4,9 @@
 use engine::disk::raw::*;
 use engine::disk::{
     check_seal, crc32c, data_ref_hash, extref_hash, name_hash, seal, BlockGroupFlags, Bytes,
-    ChecksumKind, Checksums, Compression, DirEntries, DirEntry, ExtentState, FileExtent, FileType,
-    Generation, Incompat, InlineExtent, InodeFlags, InodeItem, Key, Kind, Leaf, Logical, Node,
-    ObjectId, RegularExtent, Target, Timespec, Uuid,
+    ChecksumKind, Checksums, Compression, DirEntries, DirEntry, EntryTarget, ExtentState,
+    FileExtent, FileType, Generation, Incompat, InlineExtent, InodeFlags, InodeItem, Key, Kind,
+    Leaf, Logical, Node, ObjectId, RegularExtent, Timespec, Uuid,
 };
 use harness::checksums::HostChecksums;
 use harness::random::Random;
@@ -198,21 +198,21 @@ fn items_go_there_and_back() {
 
     let entries = [
         DirEntry {
-            target: Target::Inode(ObjectId::new(300)),
+            target: EntryTarget::Inode(ObjectId::new(300)),
             transid: Generation::new(4),
             kind: FileType::Regular,
             name: b"a name",
             value: b"",
         },
         DirEntry {
-            target: Target::Subvolume(ObjectId::new(256)),
+            target: EntryTarget::Subvolume(ObjectId::new(256)),
             transid: Generation::new(5),
             kind: FileType::Directory,
             name: b"sub",
             value: b"",
         },
         DirEntry {
-            target: Target::Attribute,
+            target: EntryTarget::Attribute,
             transid: Generation::new(6),
             kind: FileType::Xattr,
             name: b"user.x/y",

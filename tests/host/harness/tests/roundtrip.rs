@@ -4,10 +4,11 @@
 
 use engine::disk::{
     keyed_ref, BlockGroupFlags, BlockGroupItem, Bytes, ChunkItem, Compression, DevExtent, DevItem,
-    DeviceId, DirEntries, DirEntry, ExtentFlags, ExtentHead, ExtentItem, ExtentState, FileExtent,
-    FileRef, FileType, FreeSpaceForm, FreeSpaceInfo, Generation, InlineExtent, InlineRef,
-    InodeExtref, InodeExtrefs, InodeFlags, InodeItem, InodeRef, InodeRefs, Key, Kind, Logical,
-    NewChunk, ObjectId, Physical, RegularExtent, RootItem, RootRef, Stripe, Target, Timespec, Uuid,
+    DeviceId, DirEntries, DirEntry, EntryTarget, ExtentFlags, ExtentHead, ExtentItem, ExtentState,
+    FileExtent, FileRef, FileType, FreeSpaceForm, FreeSpaceInfo, Generation, InlineExtent,
+    InlineRef, InodeExtref, InodeExtrefs, InodeFlags, InodeItem, InodeRef, InodeRefs, Key, Kind,
+    Logical, NewChunk, ObjectId, Physical, RegularExtent, RootItem, RootRef, Stripe, Timespec,
+    Uuid,
 };
 use harness::random::Random;
 
@@ -126,21 +127,21 @@ fn entries() {
         let transid = generation(random);
         let entry = match random.below(3) {
             0 => DirEntry {
-                target: Target::Inode(subvolume(random)),
+                target: EntryTarget::Inode(subvolume(random)),
                 transid,
                 kind: *random.choose(&[FileType::Regular, FileType::Directory, FileType::Fifo]),
                 name: &name,
                 value: &[],
             },
             1 => DirEntry {
-                target: Target::Subvolume(subvolume(random)),
+                target: EntryTarget::Subvolume(subvolume(random)),
                 transid,
                 kind: FileType::Directory,
                 name: &name,
                 value: &[],
             },
             _ => DirEntry {
-                target: Target::Attribute,
+                target: EntryTarget::Attribute,
                 transid,
                 kind: FileType::Xattr,
                 name: &name,

@@ -4,7 +4,7 @@
 use super::file::CacheFile;
 use super::sending::Pages;
 use super::set;
-use super::state::{Cache, CachePieces, File, Kept, Measured, Standing};
+use super::state::{Cache, CacheFate, CachePieces, File, Kept, Measured};
 use crate::btree::{Allocate, DataRef, Holder, Tree};
 use crate::disk::{
     ensure, Bug, Bytes, CacheBounds, CacheHeader, Compression, ExtentState, Flaw, Generation,
@@ -81,7 +81,7 @@ impl Keeper {
 
     /// Makes a group's cache void, if it is not.
     pub(in crate::space) fn void(&self, txn: &dyn Allocate, cache: &mut Cache) -> Result {
-        if cache.standing == Standing::Void || !self.is_on() {
+        if cache.standing == CacheFate::Void || !self.is_on() {
             return Ok(());
         }
         let _files = self.files.lock();
@@ -93,7 +93,7 @@ impl Keeper {
             self.stamp_inode(txn, cache.start, place.inode, never)?;
             self.update_header(txn, cache.start, |header| header.generation = never)?;
         }
-        cache.standing = Standing::Void;
+        cache.standing = CacheFate::Void;
         Ok(())
     }
 
@@ -173,7 +173,7 @@ impl Keeper {
         if !is_there || !self.is_on() {
             return Ok(());
         }
-        cache.standing = Standing::Valid;
+        cache.standing = CacheFate::Valid;
         self.stamp_inode(txn, cache.start, sent.inode, sent.generation)?;
         self.update_header(txn, cache.start, |header| *header = sent)
     }

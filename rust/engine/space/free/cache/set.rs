@@ -2,7 +2,7 @@
 //! What a free space cache says is free, as a set.
 
 use crate::disk::{
-    ensure, write_cache, Bytes, CacheBounds, CacheFile, CacheHeader, Checksums, Generation,
+    ensure, write_cache, Bytes, CacheBounds, CacheHeader, CachePages, Checksums, Generation,
     Logical, ObjectId,
 };
 use crate::space::free::doubt::Doubt;
@@ -28,7 +28,7 @@ pub(in crate::space) fn read(
     checksums: &dyn Checksums,
     ranges: &mut FreeRanges,
 ) -> Result<(), Doubt> {
-    let file = CacheFile::check(bounds, header, bytes, checksums)?;
+    let file = CachePages::check(bounds, header, bytes, checksums)?;
     let copies = known.superblocks.iter();
     let in_copies = copies.fold(Bytes::ZERO, |sum, &(_, len)| sum.saturating_add(len));
     let expected = known.unused.saturating_sub(in_copies);

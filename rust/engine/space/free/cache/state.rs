@@ -24,7 +24,7 @@ pub(in crate::space) struct Cache {
     /// What a cache says, of a group that is worth one.
     pub(super) kept: Option<Kept>,
     pub(super) file: File,
-    pub(super) standing: Standing,
+    pub(super) standing: CacheFate,
 }
 
 pub(super) struct Kept {
@@ -37,7 +37,7 @@ pub(super) struct Kept {
 
 /// Whether what the tree says of a cache would be believed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum CacheFate {
     /// The cache is void, or there is none.
     Void,
     /// The cache may be valid.
@@ -97,14 +97,14 @@ impl Cache {
             end: span.1,
             kept,
             file: File::Unknown,
-            standing: Standing::Valid,
+            standing: CacheFate::Valid,
         })
     }
 
     /// Others may remove what the tree has of it.
     pub(in crate::space) fn forget_file(&mut self) {
         self.file = File::Unknown;
-        self.standing = Standing::Valid;
+        self.standing = CacheFate::Valid;
     }
 
     /// The length of its file; none without one.

@@ -4,7 +4,7 @@
 use super::Recorded;
 use crate::btree::{Sought, Writer};
 use crate::disk::{Bug, Bytes, Flaw, Key, Kind, Logical};
-use crate::space::free::changes::Change;
+use crate::space::free::changes::SpaceChange;
 use latch::prelude::*;
 
 /// A bitmap item: the bytes of the volume it covers, and how many each of its bits stands for.
@@ -72,7 +72,7 @@ impl Bitmap {
         bytes: &mut [u8],
         start: Logical,
         end: Logical,
-        change: Change,
+        change: SpaceChange,
     ) -> Result<(), Flaw> {
         self.check_size(bytes)?;
         let first = self.bit(start.max(self.start));
@@ -83,7 +83,7 @@ impl Bitmap {
                 break;
             };
             let was_free = *byte & mask != 0;
-            if was_free == (change == Change::Freed) {
+            if was_free == (change == SpaceChange::Freed) {
                 return Err(change.contradicted(self.address(bit)));
             }
             *byte ^= mask;
@@ -93,7 +93,7 @@ impl Bitmap {
 
     /// Marks `[start, end)` free in a bitmap that is being built.
     pub(super) fn fill(&self, bytes: &mut [u8], start: Logical, end: Logical) -> Result<(), Flaw> {
-        self.change(bytes, start, end, Change::Freed)
+        self.change(bytes, start, end, SpaceChange::Freed)
     }
 
     /// Gives each free range of the bitmap, ascending.
@@ -167,7 +167,7 @@ pub(super) fn change(
     group: &Recorded,
     sector_size: Bytes,
     (start, end): (Logical, Logical),
-    change: Change,
+    change: SpaceChange,
 ) -> Result<i32> {
     let free_before = group.start < start
         && is_free(
@@ -188,8 +188,8 @@ pub(super) fn change(
     let free_after = end < group.end && is_free(writer, group, sector_size, end)?;
     let neighbours = i32::from(free_before).wrapping_add(i32::from(free_after));
     Ok(match change {
-        Change::Allocated => neighbours.wrapping_sub(1),
-        Change::Freed => 1i32.wrapping_sub(neighbours),
+        SpaceChange::Allocated => neighbours.wrapping_sub(1),
+        SpaceChange::Freed => 1i32.wrapping_sub(neighbours),
     })
 }
 

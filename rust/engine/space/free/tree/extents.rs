@@ -4,7 +4,7 @@
 use super::Recorded;
 use crate::btree::{Sought, Writer};
 use crate::disk::{Bytes, Flaw, Key, Kind, Logical};
-use crate::space::free::changes::Change;
+use crate::space::free::changes::SpaceChange;
 use latch::prelude::*;
 
 fn key(start: Logical, end: Logical) -> Key {
@@ -44,7 +44,8 @@ pub(super) fn remove(
     end: Logical,
 ) -> Result<i32> {
     let found = at_or_before(writer, group, start)?.filter(|&(_, last)| end <= last);
-    let (first, last) = found.ok_or_else(|| group.broken(Change::Allocated.contradicted(start)))?;
+    let (first, last) =
+        found.ok_or_else(|| group.broken(SpaceChange::Allocated.contradicted(start)))?;
     match (first < start, end < last) {
         (false, false) => writer.remove_here().map(|()| -1),
         (false, true) => writer.rekey_here(&key(end, last)).map(|()| 0),
@@ -66,7 +67,7 @@ pub(super) fn add(
 ) -> Result<i32> {
     let left = at_or_before(writer, group, start)?;
     if left.is_some_and(|(_, left_end)| left_end > start) {
-        return Err(group.broken(Change::Freed.contradicted(start)));
+        return Err(group.broken(SpaceChange::Freed.contradicted(start)));
     }
     let left = left.filter(|&(_, left_end)| left_end == start);
     let right = following(writer, group, start, end)?;
@@ -101,7 +102,7 @@ fn following(
         return Ok(None);
     }
     if next < end {
-        return Err(group.broken(Change::Freed.contradicted(start)));
+        return Err(group.broken(SpaceChange::Freed.contradicted(start)));
     }
     let next_end = next
         .checked_add(Bytes::new(found.offset))

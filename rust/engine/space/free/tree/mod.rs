@@ -22,7 +22,7 @@ mod read;
 
 pub(in crate::space) use read::Unreadable;
 
-use super::changes::{Change, Changes};
+use super::changes::{SpaceChange, SpaceChanges};
 use crate::btree::{Allocate, Tree, Writer};
 use crate::disk::{
     Bug, Bytes, Flaw, FreeSpaceForm, FreeSpaceInfo, Key, Kind, Logical, Site,
@@ -154,7 +154,7 @@ impl FreeSpaceTree {
         &self,
         txn: &dyn Allocate,
         (start, end): (Logical, Logical),
-        mut used: Changes,
+        mut used: SpaceChanges,
     ) -> Result<Recorded> {
         let mut recorded = Recorded::all_free(start, end);
         self.add_group(txn, &recorded)?;
@@ -175,14 +175,19 @@ impl FreeSpaceTree {
 
     // A frame of its own: a writer is large, and what converting needs is not needed meanwhile.
     #[inline(never)]
-    fn apply(&self, txn: &dyn Allocate, recorded: &mut Recorded, changes: &mut Changes) -> Result {
+    fn apply(
+        &self,
+        txn: &dyn Allocate,
+        recorded: &mut Recorded,
+        changes: &mut SpaceChanges,
+    ) -> Result {
         let mut writer = Writer::new(&self.tree, txn);
         while let Some((start, end, change)) = changes.pop_first() {
             let delta = match (recorded.form, change) {
-                (FreeSpaceForm::Extents, Change::Allocated) => {
+                (FreeSpaceForm::Extents, SpaceChange::Allocated) => {
                     extents::remove(&mut writer, recorded, start, end)?
                 }
-                (FreeSpaceForm::Extents, Change::Freed) => {
+                (FreeSpaceForm::Extents, SpaceChange::Freed) => {
                     extents::add(&mut writer, recorded, start, end)?
                 }
                 (FreeSpaceForm::Bitmaps, change) => bitmaps::change(
@@ -203,7 +208,7 @@ impl FreeSpaceTree {
         &self,
         txn: &dyn Allocate,
         recorded: &mut Recorded,
-        changes: &mut Changes,
+        changes: &mut SpaceChanges,
     ) -> Result {
         let before = *recorded;
         self.apply(txn, recorded, changes)?;

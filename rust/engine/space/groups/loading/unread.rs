@@ -8,7 +8,7 @@ use super::budget::{tell_unused, LONGEST};
 use super::load::extent;
 use crate::btree::Tree;
 use crate::disk::{Bug, Bytes, Flaw, Key, Logical, Site};
-use crate::space::free::changes::{Change, Changes};
+use crate::space::free::changes::{SpaceChange, SpaceChanges};
 use crate::space::free::on_disk::Home;
 use crate::space::free::policy::FreeSpace;
 use crate::space::free::ranges::FreeRanges;
@@ -337,7 +337,7 @@ impl Group {
         }
         if let FreeSpace::Unread(kept) = &body.free_space {
             for (start, end, change) in kept.iter() {
-                let kept = change == Change::Allocated && ranges.remove(start, end).is_ok();
+                let kept = change == SpaceChange::Allocated && ranges.remove(start, end).is_ok();
                 if !kept {
                     let bug = Bug::new("what is kept from being free is not what is pinned");
                     return Err(bug.of(start.get()).report());
@@ -402,7 +402,7 @@ impl Group {
         if self.space_info().try_forget(tally.free(), self.len())? == Withdrawal::Refused {
             return Ok(Bytes::ZERO);
         }
-        body.free_space = FreeSpace::Unread(Changes::new());
+        body.free_space = FreeSpace::Unread(SpaceChanges::new());
         self.turn(&mut body, tally.free(), ByteState::Free, ByteState::Unread)?;
         self.renew(&mut index, &mut body)?;
         Ok(self.len())

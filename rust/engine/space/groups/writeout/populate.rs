@@ -9,7 +9,7 @@
 use super::write::Writeout;
 use crate::btree::{Allocate, Tree};
 use crate::disk::{Bytes, Key, Logical};
-use crate::space::free::changes::{Change, Changes};
+use crate::space::free::changes::{SpaceChange, SpaceChanges};
 use crate::space::free::on_disk::{Kept, OnDisk};
 use crate::space::free::policy::FreeSpace;
 use crate::space::free::tree::most_bytes;
@@ -81,11 +81,15 @@ impl Writeout {
 }
 
 /// What has extent items in a group.
-fn used_in(extents: &Tree, (start, end): (Logical, Logical), node_size: Bytes) -> Result<Changes> {
-    let mut used = Changes::new();
+fn used_in(
+    extents: &Tree,
+    (start, end): (Logical, Logical),
+    node_size: Bytes,
+) -> Result<SpaceChanges> {
+    let mut used = SpaceChanges::new();
     extents.scan(Key::at_addresses(start..end), |key, _| {
         if let Some((start, end)) = extent(key, node_size) {
-            used.note(start, end, Change::Allocated)?;
+            used.note(start, end, SpaceChange::Allocated)?;
         }
         Ok(ControlFlow::Continue(()))
     })?;

@@ -9,7 +9,7 @@
 use super::dirty::DirtyGroups;
 use crate::btree::{Allocate, Tree};
 use crate::disk::{Bytes, Logical};
-use crate::space::free::changes::{Change, Changes};
+use crate::space::free::changes::{SpaceChange, SpaceChanges};
 use crate::space::free::on_disk::{Home, OnDisk};
 use crate::space::groups::block_groups::BlockGroups;
 use crate::space::groups::group::Group;
@@ -55,7 +55,7 @@ impl Writeout {
         &self,
         group: &Group,
         (start, len): (Logical, Bytes),
-        change: Change,
+        change: SpaceChange,
         count: impl FnOnce() -> Result,
     ) -> Result {
         let (start, end) = (start, start.saturating_add(len));
@@ -112,7 +112,7 @@ impl Writeout {
         &self,
         txn: &dyn Allocate,
         group: &Group,
-        used: impl FnOnce() -> Result<Changes>,
+        used: impl FnOnce() -> Result<SpaceChanges>,
     ) -> Result {
         // Held while the extents are looked at: what comes and goes is noted under it.
         let mut items = group.items.lock();

@@ -4,7 +4,7 @@
 //!
 //! C header: `include/linux/fs_context.h`
 
-use super::file_system::{asked, Access, FileSystem, NO_OPTIONS};
+use super::file_system::{asked, FileSystem, MountAccess, NO_OPTIONS};
 use super::options::{self, MountLog};
 use super::subtree;
 use crate::linux::bindings as b;
@@ -88,7 +88,7 @@ unsafe extern "C" fn reconfigure<T: FileSystem>(fc: *mut b::fs_context) -> c_int
             let sb = SuperBlock::borrow((*(*fc).root).d_sb);
             (sb, asked::<T>(fc, flags_after(fc))?)
         };
-        if asked.access == Access::ReadOnly && !sb.is_read_only() {
+        if asked.access == MountAccess::ReadOnly && !sb.is_read_only() {
             // SAFETY: The super block is mounted; `s_umount` is held by the VFS.
             to_result(unsafe { b::sync_filesystem(sb.as_ptr()) })?;
         }

@@ -22,14 +22,14 @@ pub(super) const NO_OPTIONS: Bug = Bug::new("a context of a mount has no options
 
 /// Whether a mount may change the volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Access {
+pub(crate) enum MountAccess {
     /// The mount is `ro`.
     ReadOnly,
     /// The mount is `rw`.
     ReadWrite,
 }
 
-impl Access {
+impl MountAccess {
     /// What a mounted super block allows now.
     pub(crate) fn of_super(sb: &SuperBlock) -> Self {
         match sb.is_read_only() {
@@ -52,7 +52,7 @@ pub(crate) struct Asked<'a, O> {
     /// The options of the call.
     pub(crate) options: &'a O,
     /// `ro` or `rw`.
-    pub(crate) access: Access,
+    pub(crate) access: MountAccess,
     /// Where a refusal is told.
     pub(crate) log: MountLog<'a>,
 }
@@ -74,7 +74,7 @@ pub(super) unsafe fn asked<'a, T: FileSystem>(
     };
     Ok(Asked {
         options,
-        access: Access::of(flags),
+        access: MountAccess::of(flags),
         log,
     })
 }

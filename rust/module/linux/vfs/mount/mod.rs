@@ -18,4 +18,4 @@ pub(crate) mod registration;
 mod subtree;
 mod super_operations;
 
-pub(crate) use file_system::{Access, Asked, FileSystem, Statfs, SyncTurn};
+pub(crate) use file_system::{Asked, FileSystem, MountAccess, Statfs, SyncTurn};

@@ -12,7 +12,7 @@
 //! is read-write as it is: the VFS makes the mount alone read-only. One that does not ask for it makes a read-only super
 //! block writable, and mounts that were read-only stay so. The options are those of the first mount.
 
-use super::file_system::{asked, Access, Asked, FileSystem};
+use super::file_system::{asked, Asked, FileSystem, MountAccess};
 use super::super_operations::fill_super;
 use crate::linux::bindings as b;
 use crate::linux::{Inode, SuperBlock};
@@ -168,7 +168,7 @@ unsafe fn super_of<T: FileSystem>(
 /// `sb` is of the file system type of `T` and has a root.
 unsafe fn make_writable<T: FileSystem>(sb: &Locked, asked: &Asked<'_, T::Options>) -> Result {
     let this = sb.super_block();
-    if asked.access == Access::ReadOnly || !this.is_read_only() {
+    if asked.access == MountAccess::ReadOnly || !this.is_read_only() {
         return Ok(());
     }
     // SAFETY: The super block is alive and locked; a block device is mounted. These are the checks of a remount.

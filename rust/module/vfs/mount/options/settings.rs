@@ -5,7 +5,7 @@
 use super::flags::Flags;
 use super::space_cache::SpaceCache;
 use super::{MountOptions, SpaceCacheWord};
-use crate::linux::mount::{Access, Asked};
+use crate::linux::mount::{Asked, MountAccess};
 use crate::linux::seq::ShownOptions;
 use crate::linux::{BlockDevice, SuperBlock};
 use engine::disk::Bytes;
@@ -185,8 +185,8 @@ pub(in crate::vfs::mount) fn check_rescue(asked: &Asked<'_, MountOptions>) -> Re
         _ => return Ok(()),
     };
     match asked.access {
-        Access::ReadOnly => Ok(()),
-        Access::ReadWrite => {
+        MountAccess::ReadOnly => Ok(()),
+        MountAccess::ReadWrite => {
             asked
                 .log
                 .error(fmt!("mount option rescue={word} goes with ro alone"));

@@ -3,7 +3,7 @@
 //! Where the volume keeps what is free: what the words of a mount and of a remount change, and what is refused, in C's words.
 
 use super::{MountOptions, SpaceCacheWord};
-use crate::linux::mount::{Access, Asked};
+use crate::linux::mount::{Asked, MountAccess};
 use crate::linux::options::MountLog;
 use engine::disk::CompatRo;
 use engine::txn::Keep;
@@ -105,12 +105,13 @@ pub(in crate::vfs::mount) fn of_remount(
     volume: &Volume,
     word: Option<SpaceCacheWord>,
     asked: &Asked<'_, MountOptions>,
-    before: Access,
+    before: MountAccess,
 ) -> Result<Option<SpaceCacheWord>> {
     check(volume, word, Belief::of(asked.options), &asked.log)?;
     let has_tree = has_tree(volume);
     let wants_tree = word.map_or(has_tree, |word| word == SpaceCacheWord::Tree);
-    let becomes_writable = before == Access::ReadOnly && asked.access == Access::ReadWrite;
+    let becomes_writable =
+        before == MountAccess::ReadOnly && asked.access == MountAccess::ReadWrite;
     if becomes_writable || wants_tree == has_tree {
         return Ok(word);
     }

@@ -6,8 +6,8 @@ use crate::in_place::{pos, preallocated};
 use crate::promises::take_all_metadata;
 use engine::disk::{Bytes, InodeFlags};
 use engine::fs::{
-    Compression, Failure, InPlace, Inode, MappingKind, OrderedExtent, Parts, Run, WriteReservation,
-    WrittenInPlace,
+    Failure, InPlace, Inode, MappingKind, OrderedExtent, Parts, PropertyChange, Run,
+    WriteReservation, WrittenInPlace,
 };
 use harness::mount::NOW;
 use harness::random::Random;
@@ -206,7 +206,7 @@ fn file(files: &Files, flags: InodeFlags) -> Arc<Inode> {
     let set = files
         .fs
         .inodes()
-        .set_flags(&inode, none, flags, Compression::Kept, NOW);
+        .set_flags(&inode, none, flags, PropertyChange::Kept, NOW);
     set.unwrap();
     inode
 }

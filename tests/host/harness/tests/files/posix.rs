@@ -4,7 +4,7 @@
 use crate::files::{Files, SECTOR};
 use engine::disk::{Bytes, InodeFlags, Logical, ObjectId};
 use engine::fs::{
-    Attributes, Changes, Compression, Inode, New, NewKind, NewSubvolume, Time, Times, Topmost,
+    Attributes, Changes, Inode, New, NewKind, NewSubvolume, PropertyChange, Time, Times, Topmost,
     XattrMode,
 };
 use engine::txn::Trim;
@@ -166,7 +166,7 @@ fn flags_and_the_property_go_together() {
     let (none, compress) = (InodeFlags::NONE, InodeFlags::COMPRESS);
     let both = compress.with(InodeFlags::NODUMP);
     inodes
-        .set_flags(&dir, none, both, Compression::Named, LATER)
+        .set_flags(&dir, none, both, PropertyChange::Named, LATER)
         .unwrap();
     assert_eq!(property(&dir), Some(b"zlib".to_vec()));
     assert_eq!(dir.attributes().flags, both);
@@ -178,7 +178,7 @@ fn flags_and_the_property_go_together() {
             &dir,
             InodeFlags::NODUMP,
             compress,
-            Compression::Named,
+            PropertyChange::Named,
             LATER,
         )
         .unwrap();
@@ -218,7 +218,7 @@ fn flags_and_the_property_go_together() {
     // What is overwritten in place is not compressed.
     let nocow = InodeFlags::NODATACOW.with(InodeFlags::NODATASUM);
     inodes
-        .set_flags(&file, none, nocow, Compression::Kept, LATER)
+        .set_flags(&file, none, nocow, PropertyChange::Kept, LATER)
         .unwrap();
     assert_eq!(set(&file, Some(b"lzo"), XattrMode::Any), Err(EINVAL));
     drop((dir, file, sub, link));

@@ -3,7 +3,9 @@
 
 use crate::files::{Files, SECTOR};
 use engine::disk::{Bytes, FileOffset, InodeFlags};
-use engine::fs::{Compression, Inode, New, Now, Rename, RenameMode, Side, Time, Times, XattrMode};
+use engine::fs::{
+    Inode, New, Now, PropertyChange, Rename, RenameMode, Side, Time, Times, XattrMode,
+};
 use harness::mount::{DIRECTORY, FILE};
 use harness::punch::PunchHole;
 use harness::tools;
@@ -83,7 +85,7 @@ fn the_moment_is_asked_at_the_change() {
     shown(&clock, &f, || inodes.remove_xattr(&f, b"user.a", &clock));
     shown(&clock, &f, || {
         let (clear, set) = (InodeFlags::NONE, InodeFlags::NODUMP);
-        inodes.set_flags(&f, clear, set, Compression::Kept, &clock)
+        inodes.set_flags(&f, clear, set, PropertyChange::Kept, &clock)
     });
     shown(&clock, &f, || {
         space.truncate(&f, Bytes::new(9 * SECTOR), &clock)

@@ -5,7 +5,7 @@ use engine::btree::{Allocate, DataRef, Holder, Tree};
 use engine::disk::edit::leaf;
 use engine::disk::raw::RawSuperblock;
 use engine::disk::{
-    write_cache, Bytes, CacheBounds, CacheFile, CacheHeader, CompatRo, Compression, ExtentState,
+    write_cache, Bytes, CacheBounds, CacheHeader, CachePages, CompatRo, Compression, ExtentState,
     FileExtent, Generation, InodeFlags, InodeItem, Key, Kind, Leaf, Logical, ObjectId, Physical,
     RegularExtent, SUPERBLOCK_PLACES,
 };
@@ -333,7 +333,7 @@ pub(crate) fn believed(image: &Image) -> Vec<(u64, bool)> {
         let bounds = CacheBounds::new(Logical::new(group.start), group.len, 4096).unwrap();
         let mut pages = vec![0; bounds.file_len() as usize];
         image.pages.read(walked.place(extent.disk_addr), &mut pages);
-        let Ok(file) = CacheFile::check(bounds, header, &pages, &HostChecksums) else {
+        let Ok(file) = CachePages::check(bounds, header, &pages, &HostChecksums) else {
             continue;
         };
         let in_all: u64 = group.free.iter().map(|(start, end)| end - start).sum();

@@ -3,7 +3,7 @@
 
 use crate::fixture::*;
 use engine::disk::{BlockGroupFlags, Bytes, DeviceId, Logical, Physical};
-use engine::volume::{Chunk, DeviceAddress, Target, Volume};
+use engine::volume::{Chunk, DeviceAddress, Volume, WriteTarget};
 use harness::tools;
 use harness::walker::walk;
 use kernel::prelude::*;
@@ -35,7 +35,7 @@ fn data_goes_where_its_address_is() {
     let chunk = data_chunk(&volume);
     let addr = Logical::new(chunk.logical.get() + 12288);
     let target = volume.data().target(addr, Bytes::new(8192)).unwrap();
-    assert_eq!(target, Target::At(behind(chunk.stripes[0].at, 12288)));
+    assert_eq!(target, WriteTarget::At(behind(chunk.stripes[0].at, 12288)));
     assert_eq!(volume.data().target(addr, chunk.len).unwrap_err(), EUCLEAN);
     assert_eq!(
         volume
@@ -54,7 +54,7 @@ fn on_sequential_zones_data_is_appended() {
     let zone = chunk.stripes[0].at;
     let addr = Logical::new(chunk.logical.get() + 12288);
     let target = volume.data().target(addr, Bytes::new(8192)).unwrap();
-    assert_eq!(target, Target::Append(behind(zone, 0)));
+    assert_eq!(target, WriteTarget::Append(behind(zone, 0)));
     // The device tells where it went: anywhere in the zone, and nowhere else.
     let appended = |at: u64, len| volume.data().appended_at(addr, len, Physical::new(at));
     let last = chunk.len.get() - 8192;
