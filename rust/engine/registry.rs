@@ -66,7 +66,7 @@ impl<K: Ord + Copy + Unpin, V: Unpin> Registry<K, V> {
     }
 
     /// The value of `key`, which `make` makes if there is none. `making` is held from then on until the value is among the
-    /// others: meanwhile nobody else can make it, change it, and let it go again. Nor does memory reclaim come in, which
+    /// others: meanwhile nobody else can make it, change it, and let it go again. Memory reclaim does not come in either, which
     /// lets values go and, to delete a file, makes some. What it guards outlasts the values, and is for `make`.
     pub fn get_or_make<M: Unpin>(
         &self,

@@ -8,6 +8,11 @@ from pathlib import Path
 LINE = re.compile(r"\s*//([/!])(?!/) ?(.*)")
 # What needs the sentence before it to be read.
 LEANS = re.compile(r"(The same|Else|Nor|Not to|As)\b")
+# What does so wherever a sentence of a comment begins.
+LEANS_INSIDE = re.compile(r"(Else|Nor|Not to)\b")
+# What begins a piece of a sentence, where few words follow.
+PIECE = re.compile(r"(To|In|By|Of|Both|Without|Those|For)\b")
+PIECE_WORDS = 8
 # What is no sentence, and is not to be one: a table, a heading, a list, code, the target of a link.
 OTHER = re.compile(r"\||#|[*-] |\d+\. |\s{2}|\[[^\]]*\]: \S+$")
 # The C files that a module is about.
@@ -49,8 +54,13 @@ def fault(text):
     """What a paragraph lacks; None if nothing."""
     if LABEL.search(text):
         return None
-    if LEANS.match(text):
+    sentences = re.split(r"(?<=[.:?;]) (?=[A-Z])", text)
+    if LEANS.match(text) or any(LEANS_INSIDE.match(sentence) for sentence in sentences):
         return "leans on another sentence"
+    if PIECE.match(text) and len(text.split()) < PIECE_WORDS:
+        return "is a piece of a sentence"
+    if text.startswith("..") or text.endswith(".."):
+        return "is one of two halves"
     if len(text.split()) < WORDS:
         return f"has fewer than {WORDS} words"
     if not re.search(r"[.:?]\)?$", text):

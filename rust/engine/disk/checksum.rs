@@ -85,7 +85,7 @@ pub trait Checksums: Send + Sync {
 
 /// crc32c, seed and result as they are (no inversion).
 ///
-/// For names in keys, which are short, where no [`Checksums`] is at hand; blocks and data go through that.
+/// Hashes names in keys, which are short, where no [`Checksums`] is at hand; blocks and data go through that.
 pub const fn crc32c(seed: u32, data: &[u8]) -> u32 {
     let mut crc = seed;
     let mut rest = data;

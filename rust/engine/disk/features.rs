@@ -46,7 +46,7 @@ macro_rules! flags {
                 Self(self.0 & !other.0)
             }
 
-            /// What both have.
+            /// The bits that both sets have.
             pub const fn common(self, other: Self) -> Self {
                 Self(self.0 & other.0)
             }

@@ -79,7 +79,7 @@ flags! {
     DIRSYNC = 10;
     /// New data is to be compressed.
     COMPRESS = 11;
-    /// In a root item: flags and byte limit are initialised.
+    /// The bit that says in a root item: flags and byte limit are initialised.
     ROOT_ITEM_INIT = 31;
     /// The file is under fs-verity.
     VERITY = 32;

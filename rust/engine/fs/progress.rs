@@ -29,7 +29,7 @@ pub(super) struct Progress {
     pub(super) told: AtomicBool,
 }
 
-/// Up to where all that is in the group can be moved that was looked at last.
+/// What is known of the group that was looked at last: up to where all that is in it can be moved.
 pub(super) struct Vetted {
     /// What that is true of; `None`: of none.
     pub(super) of: Option<Seen>,

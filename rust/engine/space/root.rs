@@ -58,10 +58,10 @@ pub enum Caches {
 /// When the extent tree is read for where groups are free, if nothing else has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ExtentTreeRead {
-    /// By the mount.
+    /// The mount reads it.
     #[default]
     AtMount,
-    /// Before the first write ([`Space::derive_next`]).
+    /// It is read before the first write ([`Space::derive_next`]).
     Later,
 }
 

@@ -88,7 +88,7 @@ pub(super) enum Next {
 }
 
 impl Joining {
-    /// Before the first transaction.
+    /// Makes what is so before the first transaction.
     pub(super) fn new(committed: Generation) -> Self {
         Self {
             running: None,

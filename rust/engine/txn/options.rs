@@ -48,14 +48,14 @@ pub enum TreeTrust {
 /// A free space tree goes only where it is not believed ([`TreeTrust::Doubted`]), as with C: `EINVAL`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
-    /// Where the superblock says: in its free space tree, or in caches, where it has a `cache_generation` (C: no option).
+    /// It stays where the superblock says: in its free space tree, or in caches, where it has a `cache_generation` (C: no option).
     AsFound,
-    /// In a free space tree (C: `space_cache=v2`).
+    /// It is to be in a free space tree (C: `space_cache=v2`).
     InTree,
-    /// In caches (v1), where these can be: without a block group tree, on a device without sequential zones (C, up to 7.0:
+    /// It is to be in caches (v1), where these can be: without a block group tree, on a device without sequential zones (C, up to 7.0:
     /// `space_cache=v1`).
     InCaches,
-    /// In neither; caches that are there go with the first write (C: `nospace_cache`).
+    /// It is to be in neither; caches that are there go with the first write (C: `nospace_cache`).
     Nowhere,
 }
 

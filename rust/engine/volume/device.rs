@@ -34,7 +34,7 @@ pub enum ZoneCondition {
 pub struct Zone {
     /// Where the zone starts.
     pub start: Physical,
-    /// From this zone's start to the next zone's.
+    /// How far it is from this zone's start to the next zone's.
     pub len: Bytes,
     /// What it can hold: at most `len`.
     pub capacity: Bytes,

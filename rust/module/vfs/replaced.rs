@@ -165,7 +165,7 @@ impl Replaced {
 enum Fate {
     /// It is in the list.
     Remembered,
-    /// Without a name it replaces nothing.
+    /// It has no name, and replaces nothing.
     Nameless,
 }
 

@@ -112,18 +112,18 @@ pub struct Identity {
 pub enum WriteMode {
     /// Background writeback: what cannot go out now is left (C: `WB_SYNC_NONE`).
     Background,
-    /// For an fsync: a hole that cannot be filled now is `EAGAIN` (C: `WB_SYNC_ALL`).
+    /// An fsync writes: it gets `EAGAIN` where a hole cannot be filled now (C: `WB_SYNC_ALL`).
     Integrity,
-    /// By a commit, with the transaction blocked: all of it (C: `WB_SYNC_ALL` with `for_sync`).
+    /// A commit writes, with the transaction blocked: all of it (C: `WB_SYNC_ALL` with `for_sync`).
     Commit,
 }
 
 /// How far who reads a tree goes for a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// To the device.
+    /// The reader goes as far as the device.
     Device,
-    /// No further than the cache, and waits for nobody: `EAGAIN` where that is not enough.
+    /// The reader goes no further than the cache, and waits for nobody: `EAGAIN` where that is not enough.
     Cache,
 }
 

@@ -203,7 +203,7 @@ enum Need {
 }
 
 impl Need {
-    /// For what needs `wanted` bytes of the `room` that there is in the leaf.
+    /// Says what is to be done for what needs `wanted` bytes of the `room` that there is in the leaf.
     fn for_room(wanted: usize, room: usize) -> Self {
         if wanted <= room {
             Self::Leaf

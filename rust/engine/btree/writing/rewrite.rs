@@ -15,11 +15,11 @@ use latch::{Latched, Side};
 /// Where a block stands towards a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// In it, and nowhere else.
+    /// The block is in this tree, and nowhere else.
     Alone,
-    /// In it, and another tree has it or a block above it as well.
+    /// The block is in this tree, and another has it or a block above it as well.
     Shared,
-    /// Not in it.
+    /// The block is not in this tree.
     Elsewhere,
 }
 

@@ -11,9 +11,9 @@ use crate::disk::{Bytes, CacheHeader, Logical};
 const TOO_LONG: u64 = 16 << 30;
 /// C writes no cache for a shorter group.
 const WORTH_IT: u64 = 100 << 20;
-/// A file has so many pages for each ..
+/// How many pages a file has for each [`FOR`] of its group.
 const PAGES: u64 = 16;
-/// .. of so many bytes of its group.
+/// How many bytes of a group [`PAGES`] are for.
 const FOR: u64 = 256 << 20;
 
 /// The block group that a cache is of: everything in the file is measured by it.
@@ -24,7 +24,7 @@ pub struct CacheBounds {
 }
 
 impl CacheBounds {
-    /// For the group of `len` bytes at `start`. `None` for one that has no cache.
+    /// Measures the group of `len` bytes at `start`. `None` for one that has no cache.
     pub fn new(start: Logical, len: u64, sector_size: u32) -> Option<Self> {
         let page = PAGE_LEN;
         let end = start.checked_add(Bytes::new(len))?.get();

@@ -20,7 +20,7 @@ pub(super) enum Occasion {
 pub(super) struct Item<'a> {
     /// The file system's constants.
     pub(super) format: &'a Format,
-    /// For the hashes of names.
+    /// What makes the hashes of names.
     pub(super) checksums: &'a dyn Checksums,
     /// Why it is checked.
     pub(super) occasion: Occasion,

@@ -39,7 +39,7 @@ on_disk! {
         flags: U64,
         /// The counter of its changes.
         sequence: U64,
-        /// For the future.
+        /// These bytes are kept for the future.
         reserved: [U64; 4],
         /// When it was read last.
         atime: RawTimespec,
@@ -129,7 +129,7 @@ on_disk! {
     RawVerityDescriptor: 25 {
         /// Bytes of the descriptor.
         size: U64,
-        /// For the future.
+        /// These bytes are kept for the future.
         reserved: [U64; 2],
         /// This field is unused.
         encryption: u8,

@@ -21,7 +21,7 @@ on_disk! {
         cursor_right: U64,
         /// Whether the source is read from.
         reading_mode: U64,
-        /// Never started, started, finished, cancelled, suspended.
+        /// Which of these it is: never started, started, finished, cancelled, suspended.
         state: U64,
         /// Seconds since 1970.
         time_started: U64,
@@ -59,7 +59,7 @@ on_disk! {
         stripes_min: U32,
         /// Stripe count filter.
         stripes_max: U32,
-        /// For the future.
+        /// These bytes are kept for the future.
         unused: [U64; 6],
     }
 
@@ -71,9 +71,9 @@ on_disk! {
         data: RawBalanceArgs,
         /// What is asked for metadata.
         metadata: RawBalanceArgs,
-        /// For system chunks.
+        /// What is asked for system chunks.
         system: RawBalanceArgs,
-        /// For the future.
+        /// These bytes are kept for the future.
         unused: [U64; 4],
     }
 

@@ -11,7 +11,7 @@ on_disk! {
         version: U64,
         /// The last transaction that kept them.
         generation: U64,
-        /// On, rescanning, inconsistent, simple.
+        /// Bits that say: on, rescanning, inconsistent, simple.
         flags: U64,
         /// Where a rescan is.
         rescan: U64,

@@ -56,7 +56,7 @@ on_disk! {
         stime: RawTimespec,
         /// When it was received.
         rtime: RawTimespec,
-        /// For the future.
+        /// These bytes are kept for the future.
         reserved: [U64; 8],
     }
 
@@ -79,5 +79,5 @@ const _: () = assert!(core::mem::offset_of!(RawRootItem, generation_v2) == OLD_R
 pub const ROOT_READ_ONLY: u64 = 1;
 /// The subvolume is being deleted (C: `BTRFS_ROOT_SUBVOL_DEAD`).
 pub const ROOT_DEAD: u64 = 1 << 48;
-/// Of the inode in a root item: the item's own flags were set by who knew of them (C: `BTRFS_INODE_ROOT_ITEM_INIT`).
+/// The bit that says of the inode in a root item: the item's own flags were set by who knew of them (C: `BTRFS_INODE_ROOT_ITEM_INIT`).
 pub const INODE_ROOT_ITEM_INIT: u64 = 1 << 31;

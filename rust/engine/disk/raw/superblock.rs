@@ -38,7 +38,7 @@ on_disk! {
         bytes_used: U64,
         /// What the superblock had there.
         num_devices: U64,
-        /// For the future.
+        /// These bytes are kept for the future.
         unused_64: [U64; 4],
         /// Level of the tree of trees.
         tree_root_level: u8,
@@ -52,7 +52,7 @@ on_disk! {
         dev_root_level: u8,
         /// Level of the checksum tree.
         csum_root_level: u8,
-        /// For the future.
+        /// These bytes are kept for the future.
         unused_8: [u8; 10],
     }
 
@@ -130,13 +130,13 @@ on_disk! {
         remap_root_generation: U64,
         /// The level of that root.
         remap_root_level: u8,
-        /// For the future.
+        /// These bytes are kept for the future.
         reserved: [u8; 199],
         /// The chunks that hold the chunk tree: key, chunk, stripes, one after another.
         sys_chunk_array: [u8; 2048],
         /// The trees' last four roots.
         backups: [RawRootBackup; 4],
-        /// To 4096 bytes.
+        /// What is left of 4096 bytes.
         padding: [u8; 565],
     }
 }

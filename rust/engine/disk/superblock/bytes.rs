@@ -25,12 +25,12 @@ impl SuperblockBytes {
         memory.write(Self(RawSuperblock::new_zeroed()))
     }
 
-    /// All of them.
+    /// All bytes of the copy.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
 
-    /// All of them, to be read into.
+    /// All bytes of the copy, to be read into.
     pub fn as_mut_bytes(&mut self) -> &mut [u8] {
         self.0.as_mut_bytes()
     }

@@ -198,7 +198,7 @@ impl Layout {
         bytes.saturating_sub(bytes.checked_rem(self.size).unwrap_or(0))
     }
 
-    /// Those of `sums`, for the data from `at` on, that are of data before the item at `next`, if that has sums.
+    /// The part of `sums`, for the data from `at` on, that are of data before the item at `next`, if that has sums.
     fn until<'s>(&self, next: Option<Key>, at: Logical, sums: &'s [u8]) -> &'s [u8] {
         let next = next.filter(is_sums);
         let free = next.map_or(Bytes::MAX, |next| start_of(&next).saturating_since(at));

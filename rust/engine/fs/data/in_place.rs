@@ -296,7 +296,7 @@ fn unwritten(inode: &Inode, logical: Logical, written: &Piece<'_>) -> Result<Reg
 }
 
 /// `piece` at `start` together with the written pieces on both sides that have the bytes of the same extent before and behind
-/// its own; and where they begin. Else a file that is written in small steps, in whatever order, had an item for each of them.
+/// its own; and where they begin. A file that is written in small steps, in whatever order, had an item for each of them otherwise.
 fn join(
     inode: &Inode,
     start: FileOffset,

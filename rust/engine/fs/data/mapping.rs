@@ -59,9 +59,9 @@ pub struct Compressed {
 /// Where packed bytes are.
 #[derive(Debug)]
 pub enum CompressedData {
-    /// In the tree: these, all of them.
+    /// The bytes are in the tree: these, all of them.
     Inline(KVec<u8>),
-    /// On the device, all of the extent.
+    /// The bytes are on the device, as all of an extent.
     Extent {
         /// The extent's address.
         logical: Logical,

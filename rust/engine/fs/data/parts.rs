@@ -14,11 +14,11 @@ use latch::prelude::*;
 /// The most parts that one write is sent again in: what is left then is lost.
 const MOST: u32 = 1024;
 
-/// So many sectors are lost in a row, and the far half of what is left is tried: so many, twice as many, and so on.
+/// After how many sectors lost in a row the far half of what is left is tried; after twice as many again, and so on.
 const FIRST_LOOK: u32 = 16;
 
-/// So many sectors are lost in a row, and of what is left the far half cannot be written either, nor half of that, and so on: all
-/// of it is lost.
+/// After how many sectors lost in a row all that is left is lost, where its far half cannot be written either, nor half of that, and
+/// so on.
 const MOST_SECTORS_IN_A_ROW: u32 = 256;
 
 /// Why a part was not written.
@@ -59,7 +59,7 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// For a write of `len` bytes, whole sectors.
+    /// Begins with the whole of a write of `len` bytes, whole sectors.
     pub fn of(len: Bytes, sector: Bytes) -> Self {
         Self {
             sector,

@@ -105,7 +105,7 @@ struct WriteCost {
 }
 
 impl WriteCost {
-    /// For a run of `len` bytes. For each extent: its item with the one it splits off an older one, and the inode; and
+    /// What a run of `len` bytes takes. For each extent: its item with the one it splits off an older one, and the inode; and
     /// the checksums.
     fn units(&self, len: Bytes) -> Units {
         let extents = len.count(EXTENT_EXPECTED).saturating_add(1);

@@ -44,7 +44,7 @@ enum Rest {
 /// How an inode is removed.
 #[derive(Clone, Copy)]
 enum Pace<'a> {
-    /// To the end; waits for others to give space back.
+    /// All of it is removed; others that give space back are waited for.
     Through,
     /// Cleaning goes on as long as this says so, and waits for nobody.
     While(&'a dyn Fn() -> bool),

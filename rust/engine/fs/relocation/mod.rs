@@ -50,11 +50,11 @@ pub enum Relocated {
 /// How far a walk through a group came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Walk {
-    /// To its end.
+    /// The walk came to the group's end.
     Done,
     /// The walk ended before that: time ran out.
     Interrupted,
-    /// To an extent that stays where it is.
+    /// The walk came to an extent that stays where it is.
     Stopped(Logical),
 }
 

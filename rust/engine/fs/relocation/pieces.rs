@@ -18,7 +18,7 @@ use latch::prelude::*;
 pub(super) enum Pieces {
     /// There is none (any more).
     None,
-    /// So many pieces are in leaves that the file's tree alone has.
+    /// This many pieces are in leaves that the file's tree alone has.
     Own(usize),
     /// A snapshot has some of the leaves, too.
     Shared,

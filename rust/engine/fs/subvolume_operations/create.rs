@@ -68,8 +68,8 @@ impl Subvolumes<'_> {
     /// Makes a subvolume that has all that `source` has in its tree when this commits: each change of others as a whole or
     /// not at all. What is written to a file and not finished is not among it: an ioctl that takes a snapshot has to write
     /// out the source's dirty pages before, as C does, and to wait for them. `EBUSY` where some of them are promised to be
-    /// written where their preallocated space is ([`Subvolume::promised`]): the snapshot would have that space, too. Else
-    /// errors as of [`Self::create`].
+    /// written where their preallocated space is ([`Subvolume::promised`]): the snapshot would have that space, too. All
+    /// other errors are those of [`Self::create`].
     pub fn snapshot(&self, source: &Subvolume, new: &NewSubvolume<'_>) -> Result<ObjectId> {
         let _none_new = source.promise_no_more();
         if source.promised() > Bytes::ZERO {

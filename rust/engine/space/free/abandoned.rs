@@ -15,7 +15,7 @@ pub(in crate::space) struct Abandoned {
 }
 
 impl Abandoned {
-    /// For a group that holds `capacity` bytes. File data is appended wherever the device likes: it leaves no holes.
+    /// Makes the bitmap of a group that holds `capacity` bytes. File data is appended wherever the device likes: it leaves no holes.
     pub(in crate::space) fn new(class: Class, capacity: Bytes, block_size: Bytes) -> Result<Self> {
         let blocks = match class {
             Class::Data => 0,

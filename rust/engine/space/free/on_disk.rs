@@ -78,7 +78,7 @@ pub(in crate::space) struct Part {
 }
 
 impl OnDisk {
-    /// In `tree`, of the groups that are `kept`.
+    /// What is free is in `tree`, of the groups that are `kept`.
     pub(in crate::space) fn in_tree(tree: Arc<Tree>, sector_size: u32, kept: Kept) -> Self {
         Self::Tree(FreeSpaceTree::new(tree, sector_size), kept)
     }

@@ -44,7 +44,7 @@ pub(in crate::space) struct Wish {
 pub(in crate::space) type Span = (Logical, Logical);
 
 impl FreeRanges {
-    /// For the group `[start, start + len)`, nothing of which is free yet. What is left of a sector at its end never is.
+    /// Makes the ranges of the group `[start, start + len)`, nothing of which is free yet. What is left of a sector at its end never is.
     pub(in crate::space) fn new(
         start: Logical,
         len: Bytes,

@@ -81,7 +81,7 @@ impl Search {
 }
 
 impl Sectors {
-    /// So many sectors, none of them free.
+    /// Makes the tree over this many sectors, none of them free.
     pub(super) fn new(count: u64, flags: Flags) -> Result<Self> {
         let windows = usize::try_from(count.div_ceil(WINDOW).max(1))?;
         let (mut rows, mut top) = ([0; ROWS], WINDOW_LEVEL);

@@ -52,7 +52,7 @@ impl BlockClass {
     }
 }
 
-/// One thing for each class.
+/// Values, one for each class.
 pub(in crate::space) struct PerClass<T> {
     data: T,
     metadata: T,

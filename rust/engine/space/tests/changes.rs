@@ -8,7 +8,7 @@ use std::vec;
 
 const SECTORS: usize = 128;
 
-/// Alternates what happens to each sector, as it must: allocated, freed, allocated...
+/// Alternates what happens to each sector, as it must: allocated, freed, allocated and so on.
 #[test]
 fn what_is_left_to_tell_is_the_difference() {
     for seed in 0..200 {

@@ -150,7 +150,7 @@ struct Groups {
 }
 
 impl WriteOrder {
-    /// For volumes without zones: blocks go out in any order and no lock is taken.
+    /// Makes the order of a volume without zones: blocks go out in any order and no lock is taken.
     pub fn none() -> Self {
         Self {
             sequential: None,
@@ -158,7 +158,7 @@ impl WriteOrder {
         }
     }
 
-    /// For zoned volumes.
+    /// Makes the order of a zoned volume.
     pub fn sequential(zones: Arc<dyn Zones>) -> Result<Self> {
         let state = Groups {
             groups: OrdMap::new(),

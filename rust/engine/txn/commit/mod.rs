@@ -31,7 +31,7 @@ const CACHES_AHEAD: CacheTurn = CacheTurn {
     files: 64,
 };
 
-/// Those that are written in each round with everybody waiting: what can be waited for at once.
+/// How many caches are written in each round with everybody waiting: what can be waited for at once.
 const CACHES_A_ROUND: CacheTurn = CacheTurn { waits: 1, files: 8 };
 
 /// How often the free space caches are written with everybody waiting. Two are normal: the first makes files and copies the

@@ -68,8 +68,8 @@ pub(in crate::txn) enum Task {
 }
 
 impl Task {
-    /// What is to be done where this is wanted, and what [`doubt`] said is remembered no longer. `EINVAL` where a tree that is valid would have to go; `EUCLEAN` where what is to be done
-    /// with is not the tree that the superblock tells of.
+    /// Finds out what is to be done for free space to be kept as `keep` says; what [`doubt`] said is forgotten by that. `EINVAL`
+    /// where a tree that is valid would have to go; `EUCLEAN` where there is no such tree as the superblock tells of.
     pub(in crate::txn) fn of(shared: &Core, keep: Keep) -> Result<Self> {
         let features = shared.volume.superblock().compat_ro;
         let has_tree = features.contains(CompatRo::FREE_SPACE_TREE);

@@ -163,7 +163,7 @@ impl Core {
         self.count_cancelled(head.met());
     }
 
-    /// So many additions of a reference met a drop of it.
+    /// Counts the additions of a reference that met a drop of it.
     pub(in crate::txn) fn count_cancelled(&self, met: u32) {
         self.refs_cancelled.fetch_add(met.into(), Ordering::Relaxed);
     }

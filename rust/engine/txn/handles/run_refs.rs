@@ -17,11 +17,11 @@ const HEADS_IN_PASS: usize = 32;
 pub(in crate::txn) enum Limit {
     /// At most this many heads are run, and none while another task runs some.
     Few(usize),
-    /// All that wait, each address once, in ascending order. What one queues lower waits on: copies of tree blocks
+    /// All heads that wait are run, each address once, in ascending order. What one queues lower waits on: copies of tree blocks
     /// are many, and kept what waits at high addresses from its turn if they were counted. Others go on adding ahead of it: it
     /// ends after [`HEADS_IN_PASS`] for each that waited.
     Pass,
-    /// Until it is empty.
+    /// Heads are run until the queue is empty.
     All,
 }
 

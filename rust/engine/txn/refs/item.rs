@@ -15,7 +15,7 @@ use latch::prelude::*;
 pub(super) struct Record {
     addr: Logical,
     head: ExtentHead,
-    /// In the order of the item.
+    /// The inline references, in the order of the item.
     inline: KVVec<InlineRef>,
 }
 

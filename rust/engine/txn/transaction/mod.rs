@@ -31,7 +31,7 @@ pub(in crate::txn) struct Transaction {
     pub(in crate::txn) queue: Mutex<Queue>,
     /// What its committer pays from: rests of handles, and behind them the global reserve.
     pub(in crate::txn) reservation: Reservation,
-    /// Blocks and trees.
+    /// Which blocks and trees it changed.
     record: Mutex<Record>,
     /// The chunks that it made and removed.
     pub(in crate::txn) chunks: Mutex<ChunkChanges>,

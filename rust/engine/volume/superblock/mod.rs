@@ -27,7 +27,7 @@ use log::{Durability, Newest, SuperblockLog, Written};
 pub(super) enum Places {
     /// The copies are at [`SUPERBLOCK_PLACES`].
     Fixed,
-    /// In pairs of zones.
+    /// The copies are in pairs of zones.
     Log(KBox<SuperblockLog>),
 }
 

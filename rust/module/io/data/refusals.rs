@@ -8,10 +8,10 @@
 use crate::linux::time::monotonic_ns;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// So many writes of a mount are refused in a row, at the least, before bytes are lost by that..
+/// How many writes of a mount are refused in a row, at the least, before bytes are lost by that; [`LONGEST`] must be over, too.
 const MOST_IN_A_ROW: u32 = 64;
 
-/// .. and for so long, in nanoseconds.
+/// For how long writes of a mount are refused before bytes are lost by that, in nanoseconds.
 const LONGEST: u64 = 10_000_000_000;
 
 /// How often writes of a mount were refused a zone since the last of them got one.

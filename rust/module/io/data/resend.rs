@@ -16,12 +16,12 @@ use engine::space::DataExtent;
 use engine::volume::device::SECTOR;
 use latch::prelude::*;
 
-/// So many writes of a mount and parts of them fail one after the other, and no write is sent again until one succeeds.
+/// How many writes of a mount and parts of them fail one after the other before no write is sent again until one succeeds.
 const MOST_WRITES_IN_A_ROW: u32 = 256;
 
 const LEFT: Bug = Bug::new("what was sent again is entered at another place");
 
-/// For so long parts of a write may fail, in nanoseconds.
+/// For how long parts of a write may fail, in nanoseconds.
 const LONGEST: u64 = 10_000_000_000;
 
 /// Whether there is use in sending again what failed: not where nothing succeeds any more.

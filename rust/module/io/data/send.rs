@@ -66,9 +66,9 @@ fn final_error(error: Error, patience: Patience) -> Error {
 
 /// What finishing a write takes.
 pub(crate) enum Write {
-    /// To a new extent.
+    /// The bytes go to a new extent.
     New(OrderedExtent, Append),
-    /// To unwritten space.
+    /// The bytes go to unwritten space.
     InPlace(WrittenInPlace),
 }
 

@@ -19,7 +19,7 @@ use units::{Bytes, Physical};
 pub(crate) enum WriteUrgency {
     /// Somebody waits for it.
     Sync,
-    /// In the background.
+    /// Nobody waits for it.
     Background,
     /// The write has a flush before it, and is durable on completion.
     Durable,

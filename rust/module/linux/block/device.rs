@@ -201,7 +201,7 @@ pub(crate) enum ZoneOperation {
 pub(crate) struct ZoneReport {
     /// Where it starts.
     pub(crate) start: Physical,
-    /// From its start to the next zone.
+    /// How far it is from its start to the next zone's.
     pub(crate) len: Bytes,
     /// What it holds.
     pub(crate) capacity: Bytes,

@@ -38,7 +38,7 @@ impl Sector {
         self.0
     }
 
-    /// From a bio.
+    /// The sector that a bio has.
     pub(in crate::linux) const fn new(sector: u64) -> Self {
         Self(sector)
     }

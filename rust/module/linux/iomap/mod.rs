@@ -83,9 +83,9 @@ pub(crate) use tail::Tail;
 /// Where the bytes of a write go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Goal {
-    /// To a place that is found when they are sent.
+    /// They go to a place that is found when they are sent.
     New,
-    /// To space that the file has there, unwritten.
+    /// They go to space that the file has there, unwritten.
     Unwritten,
 }
 
@@ -221,7 +221,7 @@ impl<T: FileData> Tables<T> {
         iomap_next: None,
     };
 
-    /// For writing into the page cache and for zeroing there.
+    /// The table for writing into the page cache and for zeroing there.
     pub(crate) const WRITE: &'static bindings::iomap_ops = &bindings::iomap_ops {
         iomap_begin: Some(write::write_begin::<T>),
         iomap_end: None,
@@ -235,7 +235,7 @@ impl<T: FileData> Tables<T> {
         read_folio_range: Some(write::read_folio_range_now::<T>),
     };
 
-    /// For the page of a fault.
+    /// The table for the page of a fault.
     const FAULT: &'static bindings::iomap_ops = &bindings::iomap_ops {
         iomap_begin: Some(fault::begin::<T>),
         iomap_end: None,

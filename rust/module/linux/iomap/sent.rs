@@ -12,9 +12,9 @@ use latch::prelude::*;
 
 /// Where a bio goes.
 pub(crate) enum Destination {
-    /// To this sector.
+    /// The bio goes to this sector.
     At(Sector),
-    /// Behind what the zone that starts at this sector holds: the device says where.
+    /// The bio goes behind what the zone that starts at this sector holds: the device says where.
     Append(Sector),
 }
 

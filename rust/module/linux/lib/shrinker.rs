@@ -68,7 +68,7 @@ impl<T: Shrinkable> Drop for Shrinker<T> {
     }
 }
 
-/// Only for the type.
+/// Stands for the type.
 struct Asked<T>(PhantomData<T>);
 
 impl<T: Shrinkable> Asked<T> {

@@ -31,13 +31,13 @@ unsafe impl Send for FolioBytes {}
 unsafe impl Sync for FolioBytes {}
 
 impl FolioBytes {
-    /// Those of a new folio of `1 << order` pages, with anything in them. May enter reclaim, not the file system.
+    /// The bytes of a new folio of `1 << order` pages, with anything in them. May enter reclaim, not the file system.
     pub(crate) fn alloc(order: u32) -> Result<Self> {
         // SAFETY: The folio is new: in no mapping of user space, and its private word nobody else's.
         unsafe { Self::take(&*Folio::alloc(order)?) }.ok_or(ENOMEM)
     }
 
-    /// Those of `folio`; `None` if they are lent already.
+    /// The bytes of `folio`; `None` if they are lent already.
     ///
     /// # Safety
     ///

@@ -73,7 +73,7 @@ fn sleep_a_turn() -> Result {
     }
 }
 
-/// For how many jiffies a turn lasts.
+/// How many jiffies a turn lasts.
 const TURN: c_long = 3;
 
 /// How long one waits for a turn.

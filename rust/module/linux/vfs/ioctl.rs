@@ -38,7 +38,7 @@ pub(crate) struct Entry {
 
 /// Files and directories with such calls.
 pub(crate) trait Ioctls: 'static {
-    /// All of them. Any other number is `ENOTTY`.
+    /// All calls of the kind. Any other number is `ENOTTY`.
     const CALLS: &'static [Entry];
 }
 

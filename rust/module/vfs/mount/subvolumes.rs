@@ -55,8 +55,8 @@ impl Mount {
         self.views.add(id, SubvolumeView { subvolume, device })
     }
 
-    /// Finishes what a crash cut in all subvolumes in use: they came into it while nothing could be written. And what was left of
-    /// inodes that nobody has open any more.
+    /// Finishes what a crash cut in all subvolumes in use: they came into it while nothing could be written. It also
+    /// removes what was left of inodes that nobody has open any more.
     pub(super) fn clean_all_orphans(&self) {
         // The committer goes on with it.
         let until = monotonic_ns().saturating_add(CLEANING);

@@ -58,7 +58,7 @@ pub(in crate::space) enum Begun {
     Pages(Pages),
     /// The file was made, or is gone: groups have to change first.
     Changed,
-    /// It would be, had not enough been: it is another turn's.
+    /// Enough caches were begun this time: this one is left for another turn.
     Later,
     /// There is nothing to write.
     Nothing,

@@ -30,7 +30,7 @@ pub(in crate::space) struct Stored {
 }
 
 impl Stored {
-    /// With the tree that leads to them. `None` where not all headers can be read, or one is of no group: they cannot be kept
+    /// Makes what reads caches by the tree that leads to them. `None` where not all headers can be read, or one is of no group: they cannot be kept
     /// one by one then, and who drops all finds them by their keys.
     pub(in crate::space) fn of(root: Arc<Tree>, volume: &Volume) -> Option<Self> {
         match check_headers(&root, volume) {

@@ -11,7 +11,7 @@ pub(in crate::space) struct Measured {
     pub(in crate::space) class: Class,
     pub(in crate::space) total: Bytes,
     pub(in crate::space) used: Bytes,
-    /// In the longest piece that is free.
+    /// How much is in the longest piece that is free.
     pub(in crate::space) longest: Bytes,
 }
 
@@ -64,7 +64,7 @@ pub(super) struct CachePieces {
 }
 
 impl Cache {
-    /// For a group, of which `free` is free and all else has an extent item or a superblock copy.
+    /// Measures a group, of which `free` is free and all else has an extent item or a superblock copy.
     pub(in crate::space) fn new(
         span: (Logical, Logical),
         sector_size: Bytes,

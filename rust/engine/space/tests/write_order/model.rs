@@ -34,7 +34,7 @@ pub(super) struct Zone {
 pub(super) struct Device {
     zones: Mutex<BTreeMap<u64, Zone>>,
     budget: usize,
-    /// Of the budget, for commits alone.
+    /// How much of the budget is for commits alone.
     reserved: AtomicUsize,
     pub(super) share: Mutex<Share>,
     /// Whether zones are reset when they are told to.

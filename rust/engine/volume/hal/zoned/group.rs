@@ -11,11 +11,11 @@ use latch::prelude::*;
 pub(super) struct Uneven {
     /// The stripe that is written the least.
     pub(super) shorter: usize,
-    /// How far that is.
+    /// How far it is written.
     pub(super) least: Bytes,
     /// The stripe that is written the most.
     pub(super) longer: usize,
-    /// How far that is.
+    /// How far it is written.
     pub(super) most: Bytes,
 }
 

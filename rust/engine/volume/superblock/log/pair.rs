@@ -67,7 +67,7 @@ impl Pair {
         }
     }
 
-    /// Both, in order.
+    /// Both zones of the pair, in the order of their addresses.
     pub(super) fn zones_mut(&mut self) -> &mut [LogZone; 2] {
         &mut self.0
     }

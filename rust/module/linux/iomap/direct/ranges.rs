@@ -61,7 +61,7 @@ impl Entrant {
 }
 
 impl DirectRanges {
-    /// Without a range.
+    /// Makes the ranges of a file that no direct request has entered.
     pub(crate) fn new() -> Result<Self> {
         let entries = Entries {
             ranges: RBTree::new(),

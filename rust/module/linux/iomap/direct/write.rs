@@ -54,7 +54,7 @@ pub(in crate::linux) struct DirectWrite<T: DirectData> {
 }
 
 impl<T: DirectData> DirectWrite<T> {
-    /// For a request that begins at `start`.
+    /// Makes what a request that begins at `start` is known by.
     pub(in crate::linux) fn new(start: FileOffset, patience: Patience) -> Self {
         Self {
             space: T::Taken::default(),
@@ -74,7 +74,7 @@ impl<T: DirectData> DirectWrite<T> {
 }
 
 /// Writes `from` at the position of `iocb`; `done` bytes of the request have been written before. Memory that is not there
-/// is not fetched. Null: there is nothing to do. Else a request that `iomap_dio_complete` must be called for, or
+/// is not fetched. Null: there is nothing to do. What is not null is a request that `iomap_dio_complete` must be called for, or
 /// `EIOCBQUEUED`: it is under way, and `iocb` not ours. `EBUSY`, perhaps when it is completed: nothing was sent, as others
 /// that write in place have what there is.
 ///

@@ -39,7 +39,7 @@ struct Waiting {
 /// The place of a folio that waits.
 struct WaitingFolio {
     ticket: u64,
-    /// To be seen to; `None` while a worker is at it.
+    /// The folio that is to be seen to; `None` while a worker is at it.
     folio: Option<ARef<Folio>>,
 }
 

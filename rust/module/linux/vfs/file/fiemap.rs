@@ -22,7 +22,7 @@ use units::{Bytes, FileOffset};
 /// The answer as far as it has come.
 struct Answer<'a> {
     info: &'a mut b::fiemap_extent_info,
-    /// What may go on yet.
+    /// The last piece, which may go on yet and is not told until it ends.
     last: Option<Piece>,
 }
 

@@ -26,7 +26,7 @@ use latch::prelude::*;
 ///
 /// # Invariants
 ///
-/// Both are this value's to give up.
+/// The reference and the lock are this value's to give up.
 struct Locked(*mut b::super_block);
 
 impl Locked {

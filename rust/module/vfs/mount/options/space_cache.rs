@@ -13,9 +13,9 @@ use latch::prelude::*;
 /// How the volume keeps its free space.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::vfs::mount) enum SpaceCache {
-    /// In the free space tree.
+    /// The volume has a free space tree.
     Tree,
-    /// In files, the way before that.
+    /// The volume has cache files, the way before that.
     Old,
     /// No cache is kept.
     None,
@@ -99,8 +99,9 @@ pub(in crate::vfs::mount) fn check(
     }
 }
 
-/// What counts after a remount, of which `word` is said, by it or before; `before` it the mount had this access. A tree is made, or goes, only where the mount becomes writable;
-/// else a word for that is told so, and forgotten (C: `btrfs_reconfigure`).
+/// What counts after a remount. `word` is what it says, or what was said before; `before` is the access that the mount had. A
+/// tree is made, or goes, only where the mount becomes writable: otherwise the user is told so, and the word is forgotten (C:
+/// `btrfs_reconfigure`).
 pub(in crate::vfs::mount) fn of_remount(
     volume: &Volume,
     word: Option<SpaceCacheWord>,

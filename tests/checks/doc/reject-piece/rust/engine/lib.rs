@@ -1,0 +1,4 @@
+//! What a [`Key`] of a tree is.
+
+/// To the end of it.
+pub struct Key;
