@@ -131,7 +131,7 @@ impl Device for Disk {
     fn read(&self, at: Physical, buf: &mut [u8]) -> Result {
         // Who reads much does not keep others from their superblocks, if there is memory.
         if buf.len() > BOUNCE {
-            if let Ok(mut room) = FolioBytes::alloc(PIECE_ORDER) {
+            if let Ok(mut room) = FolioBytes::alloc_at_once(PIECE_ORDER) {
                 return self.read_through(&mut room, at, buf);
             }
         }

@@ -81,6 +81,7 @@
 const gfp_t RBTRFS_CONST_GFP_NOFS = GFP_NOFS;
 /* What lives as long as an inode, and goes when memory is short. */
 const gfp_t RBTRFS_CONST_GFP_INODE = GFP_KERNEL_ACCOUNT | __GFP_RECLAIMABLE;
+const gfp_t RBTRFS_CONST_GFP_NOFS_NORETRY = GFP_NOFS | __GFP_NORETRY | __GFP_NOWARN;
 const gfp_t RBTRFS_CONST_GFP_NOFS_NOFAIL = GFP_NOFS | __GFP_NOFAIL;
 const int RBTRFS_CONST_FMODE_CAN_ODIRECT = (__force int)FMODE_CAN_ODIRECT;
 const int RBTRFS_CONST_IOCB_DIRECT = IOCB_DIRECT;

@@ -5,10 +5,11 @@
 //! C header: `include/linux/bio.h`
 
 use super::device::MOST_SEGMENTS;
+use super::pool::MetadataPool;
 use super::{BlockDevice, Sector};
 use crate::linux::bindings as b;
 use crate::linux::{Folio, FolioBytes, Writeback};
-use core::ptr::{addr_of_mut, NonNull};
+use core::ptr::NonNull;
 use kernel::error::to_result;
 use kernel::sync::Arc;
 use latch::prelude::*;
@@ -79,8 +80,8 @@ impl Bio {
     /// A request with room for `segments` pieces of memory, of which [`MOST_SEGMENTS`] are the most. Waits for memory, does not fail.
     fn new(device: &BlockDevice, flags: b::blk_opf_t, at: Physical, segments: usize) -> Self {
         let segments = segments.clamp(1, MOST_SEGMENTS.into()) as u16;
-        let pool = addr_of_mut!(b::fs_bio_set);
-        // SAFETY: The device is open; `fs_bio_set` is the kernel's pool for file systems.
+        let pool = MetadataPool::get();
+        // SAFETY: The device is open, so a mount has it, and the pool was made.
         let bio =
             unsafe { b::bio_alloc_bioset(device.as_ptr(), segments, flags, b::GFP_NOFS, pool) };
         // SAFETY: With GFP_NOFS, which may sleep, and no more than BIO_MAX_VECS segments it is never null; it is new, and

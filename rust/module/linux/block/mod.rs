@@ -6,11 +6,13 @@
 //! |------------|------------------------------------------|
 //! | [`device`] | `block_device`, zones, flushing          |
 //! | [`bio`]    | `bio`: reads and writes; `blk_plug`      |
+//! | [`pool`]   | where those bios come from               |
 //! | [`sector`] | where bios begin                         |
 //! | [`sent`]   | writes that are waited for later         |
 
 pub(crate) mod bio;
 mod device;
+pub(in crate::linux) mod pool;
 mod sector;
 mod sent;
 

@@ -149,5 +149,5 @@ fn alloc_folios(len: Bytes) -> Result<KVec<FolioBytes>> {
 fn alloc(left: usize) -> Result<FolioBytes> {
     let pages = left.div_ceil(kernel::page::PAGE_SIZE);
     let order = pages.checked_ilog2().unwrap_or(0).min(MAX_ORDER);
-    FolioBytes::alloc(order).or_else(|_| FolioBytes::alloc(0))
+    FolioBytes::alloc_at_once(order).or_else(|_| FolioBytes::alloc(0))
 }

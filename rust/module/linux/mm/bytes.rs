@@ -4,6 +4,7 @@
 //!
 //! C header: `include/linux/mm_types.h`
 
+use super::folio::Patience;
 use super::Folio;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
@@ -33,8 +34,18 @@ unsafe impl Sync for FolioBytes {}
 impl FolioBytes {
     /// The bytes of a new folio of `1 << order` pages, with anything in them. May enter reclaim, not the file system.
     pub(crate) fn alloc(order: u32) -> Result<Self> {
+        Self::alloc_with(order, Patience::Waits)
+    }
+
+    /// Those of a new folio as by [`Self::alloc`], but `ENOMEM` at once where memory is in pieces smaller than that: for who
+    /// goes on with single pages then.
+    pub(crate) fn alloc_at_once(order: u32) -> Result<Self> {
+        Self::alloc_with(order, Patience::GivesUp)
+    }
+
+    fn alloc_with(order: u32, patience: Patience) -> Result<Self> {
         // SAFETY: The folio is new: in no mapping of user space, and its private word nobody else's.
-        unsafe { Self::take(&*Folio::alloc(order)?) }.ok_or(ENOMEM)
+        unsafe { Self::take(&*Folio::alloc(order, patience)?) }.ok_or(ENOMEM)
     }
 
     /// The bytes of `folio`; `None` if they are lent already.

@@ -14,6 +14,24 @@ use kernel::types::Opaque;
 use latch::prelude::*;
 use units::FileOffset;
 
+/// How long an allocation of several pages in one piece waits for them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Patience {
+    /// Until there are some, which is for ever where memory stays in smaller pieces.
+    Waits,
+    /// Not at all: the caller can do with smaller pieces.
+    GivesUp,
+}
+
+impl Patience {
+    fn flags(self) -> b::gfp_t {
+        match self {
+            Self::Waits => b::GFP_NOFS,
+            Self::GivesUp => b::GFP_NOFS_NORETRY,
+        }
+    }
+}
+
 /// A `struct folio`.
 ///
 /// Nothing is said of its contents: a folio of the page cache may be written by user space at any time.
@@ -46,9 +64,9 @@ unsafe impl AlwaysRefCounted for Folio {
 
 impl Folio {
     /// A folio of `1 << order` pages that belongs to no mapping. May enter reclaim, not the file system.
-    pub(super) fn alloc(order: u32) -> Result<ARef<Self>> {
+    pub(super) fn alloc(order: u32, patience: Patience) -> Result<ARef<Self>> {
         // SAFETY: It takes any order.
-        let folio = unsafe { b::folio_alloc_noprof(b::GFP_NOFS, order) };
+        let folio = unsafe { b::folio_alloc_noprof(patience.flags(), order) };
         let folio = NonNull::new(folio.cast()).ok_or(ENOMEM)?;
         // SAFETY: The new folio has one reference, which `ARef` takes over.
         Ok(unsafe { ARef::from_raw(folio) })

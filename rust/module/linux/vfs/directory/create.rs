@@ -6,7 +6,7 @@ use super::{end, Directory, NAME_MAX};
 use crate::linux::acl;
 use crate::linux::attributes::Attributes;
 use crate::linux::bindings as b;
-use crate::linux::dentry::Dentry;
+use crate::linux::dentry::{Dentry, OtherDentry};
 use crate::linux::enospc::with_space;
 use crate::linux::inode::Made;
 use crate::linux::owner::Owner;
@@ -82,7 +82,7 @@ unsafe fn make<T: Directory + Attributes>(
     dentry: *mut b::dentry,
     mode: u32,
     kind: NewKind<'_>,
-) -> Result<*mut b::dentry> {
+) -> Result<Option<OtherDentry>> {
     // SAFETY: By the function's contract.
     let entry = unsafe { Dentry::borrow(dentry) };
     if entry.name().len() > NAME_MAX {
@@ -99,7 +99,9 @@ unsafe fn make<T: Directory + Attributes>(
     // SAFETY: By the function's contract.
     let dir = unsafe { Inode::borrow(dir) };
     T::throttle(dir);
-    end::<T>(dir, &[entry])?;
+    // SAFETY: By the function's contract `dir` is locked, and the name is in it.
+    let named = other.as_ref().map_or(entry, |other| unsafe { other.get() });
+    end::<T>(dir, &[named])?;
     Ok(other)
 }
 
@@ -124,7 +126,7 @@ pub(super) unsafe extern "C" fn mkdir<T: Directory + Attributes>(
     let mode = u32::from(mode) | b::S_IFDIR;
     // SAFETY: The VFS lends all as `make` wants it.
     match unsafe { make::<T>(idmap, dir, dentry, mode, NewKind::Directory) } {
-        Ok(other) => other,
+        Ok(other) => OtherDentry::into_answer(other),
         Err(error) => error.to_ptr(),
     }
 }

@@ -8,6 +8,7 @@ use super::context::init_context;
 use super::file_system::FileSystem;
 use super::super_operations::kill_super;
 use crate::linux::bindings as b;
+use crate::linux::block::pool::MetadataPool;
 use crate::linux::sysfs::Root;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -40,12 +41,29 @@ pub(crate) fn compare_kernels() {
     unsafe { b::rbtrfs_compare_kernels() }
 }
 
-/// The registered file system type, with its folder in sysfs.
+/// The registered file system type, with what all its mounts share.
 ///
 /// # Invariants
 ///
 /// `TAKEN` is set, and `SLOT` registered.
-pub(crate) struct Registration(Option<Root>);
+pub(crate) struct Registration(Option<Shared>);
+
+/// What mounts look for as soon as the type is registered.
+struct Shared {
+    /// The folder in sysfs.
+    _root: Root,
+    /// The requests for metadata.
+    _pool: MetadataPool,
+}
+
+impl Shared {
+    fn new(name: &'static CStr) -> Result<Self> {
+        Ok(Self {
+            _root: Root::new(name)?,
+            _pool: MetadataPool::new()?,
+        })
+    }
+}
 
 impl Registration {
     /// Registers `T` under `name`. `EBUSY` if there is a registration.
@@ -56,8 +74,7 @@ impl Registration {
         if TAKEN.swap(true, Ordering::Acquire) {
             return Err(EBUSY);
         }
-        // Mounts look for it as soon as the type is registered.
-        let root = Root::new(name).inspect_err(|_| TAKEN.store(false, Ordering::Release))?;
+        let shared = Shared::new(name).inspect_err(|_| TAKEN.store(false, Ordering::Release))?;
         // SAFETY: `TAKEN` makes it ours, and it is not registered yet. It is static and so stays.
         let result = unsafe {
             let kind = &mut *SLOT.0.get();
@@ -75,7 +92,7 @@ impl Registration {
             return Err(error);
         }
         // INVARIANT: Both were done.
-        Ok(Self(Some(root)))
+        Ok(Self(Some(shared)))
     }
 }
 
