@@ -15,6 +15,8 @@ const READ_AHEAD: usize = 4;
 pub struct Cursor<'a> {
     tree: &'a Tree,
     reach: Reach,
+    /// It goes to no leaf that begins behind this key.
+    last: Key,
     position: Option<Position>,
 }
 
@@ -44,8 +46,15 @@ impl<'a> Cursor<'a> {
         Self {
             tree,
             reach,
+            last: Key::MAX,
             position: None,
         }
+    }
+
+    /// The same cursor for an owner who wants no item behind `last`: where the leaf behind begins with such it is not read,
+    /// and the cursor stands past the right end. What nobody asks for may be damaged.
+    pub fn up_to(self, last: Key) -> Self {
+        Self { last, ..self }
     }
 
     /// The tree it walks.
@@ -144,8 +153,12 @@ impl<'a> Cursor<'a> {
         };
         let slot = slot.saturating_add(1);
         let Some(child) = Node::new(parent.bytes()).child(slot) else {
-            return Ok(beyond.map_or(Way::End, Way::Search));
+            let wanted = beyond.filter(|first| *first <= self.last);
+            return Ok(wanted.map_or(Way::End, Way::Search));
         };
+        if child.key > self.last {
+            return Ok(Way::End);
+        }
         if self.reach == Reach::Device {
             self.read_ahead(&parent, slot);
         }

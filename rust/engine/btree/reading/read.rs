@@ -39,7 +39,7 @@ impl Tree {
         range: RangeInclusive<Key>,
         mut each: impl FnMut(Key, &[u8]) -> Result<ControlFlow<()>>,
     ) -> Result {
-        let mut cursor = Cursor::new(self);
+        let mut cursor = Cursor::new(self).up_to(*range.end());
         cursor.seek(range.start())?;
         while let Some((key, bytes)) = cursor.item() {
             if key > *range.end() || each(key, bytes)?.is_break() {

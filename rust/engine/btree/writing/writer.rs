@@ -77,16 +77,23 @@ impl<'a> Writer<'a> {
     /// The item it stands at; `None` past the end. At a leaf's end this moves to the next leaf, which a caller who
     /// only inserts does not want: hence not done by [`Self::seek`].
     pub fn item(&mut self) -> Result<Option<(Key, &[u8])>> {
-        if self.skip_forward()? == Sought::Missing {
+        self.item_up_to(&Key::MAX)
+    }
+
+    /// The item it stands at, if that is one up to `last`; else `None`, for which no leaf is read that begins behind `last`:
+    /// it may be damaged, and would be copied.
+    pub fn item_up_to(&mut self, last: &Key) -> Result<Option<(Key, &[u8])>> {
+        if self.skip_forward(last)? == Sought::Missing {
             return Ok(None);
         }
         let step = self.path.leaf()?;
-        Ok(Leaf::new(step.guard.bytes()).item(step.slot))
+        let item = Leaf::new(step.guard.bytes()).item(step.slot);
+        Ok(item.filter(|(key, _)| key <= last))
     }
 
     /// The item it stands at, to change in place.
     pub fn item_mut(&mut self) -> Result<Option<(Key, &mut [u8])>> {
-        if self.skip_forward()? == Sought::Missing {
+        if self.skip_forward(&Key::MAX)? == Sought::Missing {
             return Ok(None);
         }
         let key = self.key()?;
@@ -96,7 +103,7 @@ impl<'a> Writer<'a> {
     /// Moves to the next item, or past the end.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Result {
-        if self.skip_forward()? == Sought::Found {
+        if self.skip_forward(&Key::MAX)? == Sought::Found {
             let step = self.path.leaf_mut()?;
             step.slot = step.slot.saturating_add(1);
         }
@@ -145,7 +152,7 @@ impl<'a> Writer<'a> {
     /// By how many bytes the item it stands at can grow while its leaf stays locked. To grow more, the leaf is let go
     /// of for a moment, in which others may change the item.
     pub fn room_here(&mut self) -> Result<usize> {
-        if self.skip_forward()? == Sought::Missing {
+        if self.skip_forward(&Key::MAX)? == Sought::Missing {
             return Ok(0);
         }
         Ok(Leaf::new(self.path.leaf()?.guard.bytes()).free_space())
@@ -163,7 +170,7 @@ impl<'a> Writer<'a> {
     /// A key behind the item it stands at with no item in between, in the next leaf where need be: what is inserted stays
     /// before it. `None` if there is no item behind.
     pub fn bound_here(&mut self) -> Result<Option<Key>> {
-        if self.skip_forward()? == Sought::Missing {
+        if self.skip_forward(&Key::MAX)? == Sought::Missing {
             return Ok(None);
         }
         let step = self.path.leaf()?;
@@ -268,7 +275,7 @@ impl<'a> Writer<'a> {
 
     /// The key of the item it stands at; `ENOENT` past the end.
     fn key(&mut self) -> Result<Key> {
-        if self.skip_forward()? == Sought::Missing {
+        if self.skip_forward(&Key::MAX)? == Sought::Missing {
             return Err(ENOENT);
         }
         let step = self.path.leaf()?;
@@ -276,17 +283,29 @@ impl<'a> Writer<'a> {
         Ok(key.ok_or(NO_ITEM)?)
     }
 
-    /// Moves on while it stands behind a leaf's last item; `Missing` past the end.
-    fn skip_forward(&mut self) -> Result<Sought> {
+    /// Whether it stands at an item of the leaf that it keeps.
+    fn is_at_item(&self) -> bool {
+        let step = self.path.step(0);
+        step.is_some_and(|step| step.slot < Leaf::new(step.guard.bytes()).nritems())
+    }
+
+    /// Where the leaf begins in which the item it stands at is to be found, if that is another than it keeps, and there is one.
+    fn next_leaf(&self) -> Option<Key> {
+        match self.path.step(0) {
+            Some(_) if self.is_at_item() => None,
+            Some(_) => self.path.upper(),
+            None => self.before,
+        }
+    }
+
+    /// Moves on while it stands behind a leaf's last item; `Missing` past the end, and where the next leaf begins behind
+    /// `last`.
+    fn skip_forward(&mut self, last: &Key) -> Result<Sought> {
         loop {
-            let next = match self.path.step(0) {
-                Some(step) if step.slot < Leaf::new(step.guard.bytes()).nritems() => {
-                    return Ok(Sought::Found)
-                }
-                Some(_) => self.path.upper(),
-                None => self.before,
-            };
-            let Some(key) = next else {
+            if self.is_at_item() {
+                return Ok(Sought::Found);
+            }
+            let Some(key) = self.next_leaf().filter(|first| first <= last) else {
                 return Ok(Sought::Missing);
             };
             self.before = Some(key);

@@ -132,12 +132,11 @@ impl Data<'_> {
         let sectors = usize::try_from(len.count(sector_size))?;
         let mut sums = SectorSums::new(self.fs.format().checksum.size(), sectors)?;
         let end = logical.saturating_add(len);
-        let mut cursor = Cursor::reaching(self.fs.checksum_tree(), reach);
+        let mut cursor = Cursor::reaching(self.fs.checksum_tree(), reach).up_to(key(end));
         if cursor.seek_floor(&key(logical))? == Sought::Missing {
             cursor.seek(&key(logical))?;
         }
         while let Some((found, item)) = cursor.item() {
-            // Nor is anything read that is none and behind them all.
             if found >= key(end) {
                 break;
             }

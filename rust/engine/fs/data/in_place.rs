@@ -236,35 +236,45 @@ impl InPlaceWrites<'_> {
     ) -> Result<Handle> {
         let handle = self.fs.transactions().join_with(metadata)?;
         let _extents = inode.lock_extents()?;
-        or_abort(&handle, self.record_in(&handle, inode, logical, written))?;
+        let piece = RegularExtent {
+            generation: handle.generation(),
+            state: ExtentState::Written,
+            ..unwritten(inode, logical, written)?
+        };
+        let (at, joined) = join(inode, written.start, piece);
+        let reference = extents::reference(inode, at, &joined);
+        // First: the extent must not lose its last reference in between.
+        handle.share_data(&reference)?;
+        let replaced = cut::replace(inode, &handle, at, &joined);
+        let Ok(dropped) = replaced else {
+            handle.release_data(&reference)?;
+            return replaced.map(|_| handle);
+        };
+        let lens = (dropped, joined.len);
+        or_abort(
+            &handle,
+            self.record_rest(&handle, inode, logical, written, lens),
+        )?;
         Ok(handle)
     }
 
-    fn record_in(
+    /// Does what is left to do when the file has the item: of its bytes `dropped` do not count any more, and `joined` do.
+    fn record_rest(
         &self,
         handle: &Handle,
         inode: &Inode,
         logical: Logical,
         written: &Piece<'_>,
+        (dropped, joined): (Bytes, Bytes),
     ) -> Result {
-        let piece = unwritten(inode, logical, written)?;
         let start = written.start;
-        let piece = RegularExtent {
-            generation: handle.generation(),
-            state: ExtentState::Written,
-            ..piece
-        };
-        let (at, joined) = join(inode, start, piece)?;
-        // First: the extent must not lose its last reference in between.
-        handle.share_data(&extents::reference(inode, at, &joined))?;
-        let dropped = cut::replace(inode, handle, at, &joined)?;
         self.fs
             .data()
             .insert_checksums(handle, logical, written.checksums)?;
         self.fs.data().fill_hole_before(handle, inode, start)?;
         inode.change(handle, |attributes| {
             let nbytes = attributes.nbytes.saturating_sub(dropped);
-            attributes.nbytes = nbytes.saturating_add(joined.len);
+            attributes.nbytes = nbytes.saturating_add(joined);
             attributes.size = attributes.size.max(written.new_size);
         })
     }
@@ -297,14 +307,11 @@ fn unwritten(inode: &Inode, logical: Logical, written: &Piece<'_>) -> Result<Reg
 
 /// `piece` at `start` together with the written pieces on both sides that have the bytes of the same extent before and behind
 /// its own; and where they begin. A file that is written in small steps, in whatever order, had an item for each of them otherwise.
-fn join(
-    inode: &Inode,
-    start: FileOffset,
-    piece: RegularExtent,
-) -> Result<(FileOffset, RegularExtent)> {
+/// One that cannot be read stays apart.
+fn join(inode: &Inode, start: FileOffset, piece: RegularExtent) -> (FileOffset, RegularExtent) {
     let (mut at, mut joined) = (start, piece);
     let before = match start.get().checked_sub(1) {
-        Some(before) => piece_at(inode, FileOffset::new(before))?,
+        Some(before) => piece_at(inode, FileOffset::new(before)).unwrap_or(None),
         None => None,
     };
     if let Some((left_at, left)) = beside(inode, &before, (start, &piece)) {
@@ -312,11 +319,11 @@ fn join(
         joined.offset = left.offset;
         joined.len = joined.len.saturating_add(left.len);
     }
-    let behind = piece_at(inode, start.saturating_add(piece.len))?;
+    let behind = piece_at(inode, start.saturating_add(piece.len)).unwrap_or(None);
     if let Some((_, right)) = beside(inode, &behind, (start, &piece)) {
         joined.len = joined.len.saturating_add(right.len);
     }
-    Ok((at, joined))
+    (at, joined)
 }
 
 /// The neighbour `found` of `piece`, if it can be one with it: written bytes of its extent, that the file has in the same

@@ -137,7 +137,8 @@ impl Mappings<'_> {
     }
 
     fn look_around(&self, inode: &Inode, at: FileOffset, reach: Reach) -> Result<Around> {
-        let mut cursor = Cursor::reaching(inode.subvolume().tree(), reach);
+        let tree = inode.subvolume().tree();
+        let mut cursor = Cursor::reaching(tree, reach).up_to(inode.extent_key(LAST));
         if cursor.seek_floor(&inode.extent_key(at))? == Sought::Found {
             const NOWHERE: Bug = Bug::new("cursor stands at no item");
             let (key, item) = cursor.item().ok_or(NOWHERE)?;

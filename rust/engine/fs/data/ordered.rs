@@ -9,7 +9,7 @@ use super::extents::{self, cut};
 use super::piece::{pass_sums, Piece};
 use super::Data;
 use crate::btree::Allocate;
-use crate::disk::{Bug, Bytes, ExtentState, FileOffset, Logical, MAX_EXTENT_SIZE};
+use crate::disk::{Bug, Bytes, ExtentState, FileOffset, Logical, RegularExtent, MAX_EXTENT_SIZE};
 use crate::fs::filesystem::or_abort;
 use crate::fs::{Inode, WriteReservation};
 use crate::space::{DataExtent, DataWait, Relief, Reservation, Space};
@@ -256,23 +256,27 @@ impl Data<'_> {
         extent.written()?;
         let handle = self.fs.transactions().join_with(metadata)?;
         let _extents = inode.lock_extents()?;
-        or_abort(&handle, self.record_in(&handle, inode, extent, piece))?;
+        let whole = extents::whole(&handle, ExtentState::Written, extent.get(), piece.len);
+        let dropped = cut::replace(inode, &handle, piece.start, &whole)?;
+        extent.keep();
+        or_abort(
+            &handle,
+            self.record_rest(&handle, inode, (&whole, dropped), piece),
+        )?;
         Ok(handle)
     }
 
-    fn record_in(
+    /// Does what is left to do when the file has the item: `dropped` bytes do not count as its any more.
+    fn record_rest(
         &self,
         handle: &Handle,
         inode: &Inode,
-        extent: NewExtent,
+        (whole, dropped): (&RegularExtent, Bytes),
         piece: &Piece<'_>,
     ) -> Result {
-        let extent = extent.keep();
         let start = piece.start;
-        let whole = extents::whole(handle, ExtentState::Written, extent, piece.len);
-        let dropped = cut::replace(inode, handle, start, &whole)?;
-        handle.add_data(&extents::reference(inode, start, &whole))?;
-        self.insert_checksums(handle, extent.logical, piece.checksums)?;
+        handle.add_data(&extents::reference(inode, start, whole))?;
+        self.insert_checksums(handle, whole.disk_addr, piece.checksums)?;
         self.fill_hole_before(handle, inode, start)?;
         inode.change(handle, |attributes| {
             attributes.nbytes = attributes

@@ -4,10 +4,12 @@
 use super::extents::{self, cut};
 use super::FileSpace;
 use crate::btree::{Allocate, Reach};
-use crate::disk::{Bytes, ExtentState, FileOffset, InodeFlags, MAX_EXTENT_SIZE, MAX_FILE_END};
+use crate::disk::{
+    Bytes, ExtentState, FileOffset, InodeFlags, RegularExtent, MAX_EXTENT_SIZE, MAX_FILE_END,
+};
 use crate::fs::filesystem::or_abort;
 use crate::fs::{Inode, MappingKind, Now};
-use crate::space::{Class, DataExtent, Reservation};
+use crate::space::{Class, Reservation};
 use crate::txn::{Handle, Units};
 use core::ops::Range;
 use latch::prelude::*;
@@ -143,35 +145,17 @@ impl FileSpace<'_> {
             // Holes were made meanwhile.
             return Err(ENOSPC);
         }
-        let extent = self.allocate_prealloc(data, len)?;
-        let done = self.insert_prealloc(&handle, inode, at, extent);
-        or_abort(&handle, done)?;
-        Ok(extents::plain_len(extent))
-    }
-
-    fn allocate_prealloc(&self, data: &Reservation, len: Bytes) -> Result<DataExtent> {
-        self.fs
-            .transactions()
-            .space()
-            .allocate_data(data, len, self.fs.sector_size())
-    }
-
-    fn insert_prealloc(
-        &self,
-        handle: &Handle,
-        inode: &Inode,
-        at: FileOffset,
-        extent: DataExtent,
-    ) -> Result {
-        let len = extents::plain_len(extent);
-        let piece = extents::whole(handle, ExtentState::Preallocated, extent, len);
-        let dropped = cut::replace(inode, handle, at, &piece)?;
-        handle.add_data(&extents::reference(inode, at, &piece))?;
-        inode.change(handle, |attributes| {
-            let nbytes = attributes.nbytes.saturating_sub(dropped);
-            attributes.nbytes = nbytes.saturating_add(len);
-            attributes.flags = attributes.flags.with(InodeFlags::PREALLOC);
-        })
+        let extent = self
+            .fs
+            .data()
+            .try_allocate(data, len, self.fs.sector_size())?;
+        let len = extent.plain_len();
+        let piece = extents::whole(&handle, ExtentState::Preallocated, extent.get(), len);
+        let dropped = cut::replace(inode, &handle, at, &piece)?;
+        extent.keep();
+        let noted = note_prealloc(&handle, inode, at, &piece, dropped);
+        or_abort(&handle, noted)?;
+        Ok(len)
     }
 
     /// Gives most of the holes items that a new size will uncover, where they must have some: [`Self::raise_size`] has to pay
@@ -201,4 +185,20 @@ impl FileSpace<'_> {
             attributes.touch_contents(now.of(inode));
         })
     }
+}
+
+/// Does what is left to do when the file has the unwritten `piece`: `dropped` bytes do not count as its any more.
+fn note_prealloc(
+    handle: &Handle,
+    inode: &Inode,
+    at: FileOffset,
+    piece: &RegularExtent,
+    dropped: Bytes,
+) -> Result {
+    handle.add_data(&extents::reference(inode, at, piece))?;
+    inode.change(handle, |attributes| {
+        let nbytes = attributes.nbytes.saturating_sub(dropped);
+        attributes.nbytes = nbytes.saturating_add(piece.len);
+        attributes.flags = attributes.flags.with(InodeFlags::PREALLOC);
+    })
 }

@@ -82,10 +82,11 @@ impl Punch<'_> {
         let mut at = range.start;
         loop {
             let extents = inode.lock_extents()?;
-            at = or_abort(
-                &handle,
-                space.punch_some(&handle, inode, at..range.end, &now),
-            )?;
+            let dropped = cut::drop_range(inode, &handle, at..range.end, BATCH)?;
+            let reached = dropped.reached;
+            let punched = space.note_hole(&handle, inode, at, dropped, &now);
+            or_abort(&handle, punched)?;
+            at = reached;
             drop((extents, handle));
             if at >= range.end {
                 return Ok(());
@@ -210,16 +211,16 @@ impl<'a> FileSpace<'a> {
         })
     }
 
-    /// Punches in one batch, and gives how far it came.
-    fn punch_some(
+    /// Makes a hole known from which a batch was taken out, from `start` on.
+    fn note_hole(
         &self,
         handle: &Handle,
         inode: &Inode,
-        range: Range<FileOffset>,
+        start: FileOffset,
+        dropped: Dropped,
         now: &dyn Now,
-    ) -> Result<FileOffset> {
-        let start = range.start;
-        let Dropped { bytes, reached } = cut::drop_range(inode, handle, range, BATCH)?;
+    ) -> Result {
+        let Dropped { bytes, reached, .. } = dropped;
         // Beyond the end of the file a hole needs no item.
         let size = self.fs.round_up(inode.attributes().size);
         let hole_end = reached.min(FileOffset::after(size));
@@ -230,7 +231,6 @@ impl<'a> FileSpace<'a> {
         inode.change(handle, |attributes| {
             attributes.nbytes = attributes.nbytes.saturating_sub(bytes);
             attributes.touch_contents(now.of(inode));
-        })?;
-        Ok(reached)
+        })
     }
 }

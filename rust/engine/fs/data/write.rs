@@ -252,15 +252,18 @@ impl Data<'_> {
         }
         let handle = self.fs.transactions().join_with(reservation.metadata)?;
         let _extents = inode.lock_extents()?;
-        or_abort(&handle, self.inline_in(&handle, inode, bytes, len))?;
+        let start = FileOffset::new(0);
+        let sector = start.saturating_add(self.fs.sector_size());
+        let dropped = cut::drop_range(inode, &handle, start..sector, usize::MAX)?;
+        let put = self.put_inline(&handle, inode, bytes, dropped.bytes);
+        or_abort(&handle, put)?;
         Ok(None)
     }
 
-    fn inline_in(&self, handle: &Handle, inode: &Inode, bytes: &[u8], len: Bytes) -> Result {
-        let start = FileOffset::new(0);
-        let sector = start.saturating_add(self.fs.sector_size());
-        let dropped = cut::drop_range(inode, handle, start..sector, usize::MAX)?;
-        let key = inode.extent_key(start);
+    /// Puts all bytes of a file where nothing stands any more; `dropped` of those before do not count as its any more.
+    fn put_inline(&self, handle: &Handle, inode: &Inode, bytes: &[u8], dropped: Bytes) -> Result {
+        let len = Bytes::from(bytes.len());
+        let key = inode.extent_key(FileOffset::new(0));
         let extent = extents::inline(handle, bytes)?;
         let fill = |item: &mut [u8]| extent.write_to(item);
         let tree = inode.subvolume().tree();
@@ -268,7 +271,7 @@ impl Data<'_> {
         inode.change(handle, |attributes| {
             attributes.nbytes = attributes
                 .nbytes
-                .saturating_sub(dropped.bytes)
+                .saturating_sub(dropped)
                 .saturating_add(len);
             attributes.size = attributes.size.max(len);
         })

@@ -42,10 +42,13 @@ pub(in crate::fs) struct Dropped {
     pub bytes: Bytes,
     /// The range is done up to here.
     pub reached: FileOffset,
+    /// Items that were changed for it.
+    pub items: usize,
 }
 
 /// Takes `range` out of the file: items in it go, items that reach into it are cut, and their extents lose or gain
-/// references; at most `limit` items. The extents lock is held; an error leaves things half done.
+/// references; at most `limit` items. The extents lock is held. An error before the first change is nothing but that; one
+/// behind it gives the transaction up.
 pub(in crate::fs) fn drop_range(
     inode: &Inode,
     txn: &dyn Allocate,
@@ -63,10 +66,34 @@ pub(in crate::fs::data) fn drop_items(
     range: Range<FileOffset>,
     limit: usize,
 ) -> Result<Dropped> {
+    let mut items = 0;
+    let dropped = drop_counted(writer, inode, range, limit, &mut items);
+    if items > 0 {
+        poisoned(writer.txn(), dropped)
+    } else {
+        dropped
+    }
+}
+
+/// Passes `result` on; an error also gives the transaction up, as something was changed before it.
+fn poisoned<R>(txn: &dyn Allocate, result: Result<R>) -> Result<R> {
+    result.inspect_err(|error| txn.poison(*error))
+}
+
+/// Takes `range` out of the file, and counts in `items` those that it began to change.
+fn drop_counted(
+    writer: &mut Writer<'_>,
+    inode: &Inode,
+    range: Range<FileOffset>,
+    limit: usize,
+    items: &mut usize,
+) -> Result<Dropped> {
     seek(writer, inode, range.start)?;
-    let (mut bytes, mut items) = (Bytes::ZERO, 0_usize);
-    while let Some((key, item)) = writer.item()? {
-        if !is_extent_of(&key, inode) || start_of(&key) >= range.end {
+    let end = inode.extent_key(range.end);
+    let last = end.predecessor().unwrap_or(end);
+    let mut bytes = Bytes::ZERO;
+    while let Some((key, item)) = writer.item_up_to(&last)? {
+        if !is_extent_of(&key, inode) {
             break;
         }
         let extent = parse(inode, &key, item)?;
@@ -75,13 +102,14 @@ pub(in crate::fs::data) fn drop_items(
             writer.next()?;
             continue;
         }
-        if items >= limit {
+        if *items >= limit {
             return Ok(Dropped {
                 bytes,
                 reached: start.max(range.start),
+                items: *items,
             });
         }
-        items = items.saturating_add(1);
+        *items = items.saturating_add(1);
         let from = start.max(range.start);
         let to = end.min(range.end);
         bytes = bytes.saturating_add(counted(&extent, to.saturating_since(from)));
@@ -90,6 +118,7 @@ pub(in crate::fs::data) fn drop_items(
     Ok(Dropped {
         bytes,
         reached: range.end,
+        items: *items,
     })
 }
 
@@ -110,6 +139,7 @@ pub(in crate::fs) fn drop_tail(
     let mut dropped = Dropped {
         bytes: Bytes::ZERO,
         reached: LAST,
+        items: 0,
     };
     for _ in 0..limit {
         let last = match seek_last(&mut writer, inode) {
@@ -252,7 +282,8 @@ fn uncuttable(inode: &Inode, key: &Key, bytes: Bytes) -> Error {
 }
 
 /// Puts `piece` at `at` of the file in place of what is there. Gives the bytes that no longer count as the file's. The
-/// references to the new extent are the caller's; the extents lock is held; an error leaves things half done.
+/// references to the new extent are the caller's; the extents lock is held. An error before the first change is nothing but
+/// that; one behind it gives the transaction up.
 pub(in crate::fs) fn replace(
     inode: &Inode,
     txn: &dyn Allocate,
@@ -267,11 +298,16 @@ pub(in crate::fs) fn replace(
         if old.is_hole() {
             return Ok(Bytes::ZERO);
         }
-        txn.release_data(&reference(inode, at, &old))?;
+        poisoned(txn, txn.release_data(&reference(inode, at, &old)))?;
         return Ok(old.len);
     }
     let dropped = drop_items(&mut writer, inode, at..end, usize::MAX)?;
-    piece.write_to(writer.insert_here(&key, RegularExtent::SIZE)?)?;
+    let room = writer.insert_here(&key, RegularExtent::SIZE);
+    let item = match dropped.items {
+        0 => room?,
+        _ => poisoned(txn, room)?,
+    };
+    poisoned(txn, piece.write_to(item).map_err(Error::from))?;
     Ok(dropped.bytes)
 }
 

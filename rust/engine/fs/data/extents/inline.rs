@@ -24,7 +24,7 @@ impl Data<'_> {
         };
         let key = inode.extent_key(FileOffset::new(0));
         let tree = inode.subvolume().tree();
-        let mut cursor = Cursor::reaching(tree, reach);
+        let mut cursor = Cursor::reaching(tree, reach).up_to(key);
         if cursor.seek(&key)? == Sought::Found {
             let first = cursor.item().map(|(_, item)| parse(inode, &key, item));
             let sector = self.fs.sector_size();

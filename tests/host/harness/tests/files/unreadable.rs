@@ -3,7 +3,7 @@
 //! with what all others did in it, goes on.
 
 use crate::files::{Files, SECTOR};
-use engine::disk::{Bytes, Key, Kind, Leaf, Logical, ObjectId};
+use engine::disk::{Bytes, FileOffset, Key, Kind, Leaf, Logical, ObjectId};
 use engine::fs::{Inode, Rename, RenameMode, Side};
 use engine::txn::Units;
 use harness::device::Image;
@@ -112,16 +112,44 @@ fn a_file_with_a_leaf_that_cannot_be_read_is_cut_as_far_as_it_goes() {
 }
 
 #[test]
-fn the_leaf_behind_a_file_need_not_be_readable_to_remove_it() {
+fn a_file_with_a_leaf_that_cannot_be_read_takes_no_write_there_and_no_hole() {
+    let (player, file) = with_a_hole();
+    let data = [1; SECTOR as usize];
+    let mut refused = 0;
+    for n in (0..2000).step_by(50) {
+        let at = n * SECTOR;
+        let written = player.write_sectors(&file, at, &data, at + SECTOR);
+        let range = FileOffset::new(at)..FileOffset::new(at + 2 * SECTOR);
+        let space = player.fs.file_space();
+        let punched = space.ask_punch(&file, range).unwrap().run(NOW);
+        refused += u32::from(written.is_err()) + u32::from(punched.is_err());
+        assert_eq!(player.txns().is_aborted(), None, "at {at}");
+    }
+    assert!(refused > 1);
+    drop(file);
+    is_well(player);
+}
+
+/// Files before a leaf that cannot be read.
+struct Before {
+    player: Files,
+    /// The last one: what stands behind its items is in the leaf.
+    file: Arc<Inode>,
+    name: Vec<u8>,
+}
+
+/// Makes many files by `fill`, and spoils a leaf that begins with an inode of its own, where the one before ends with an item
+/// of `kind`.
+fn before_a_leaf(fill: impl Fn(&Files, &Arc<Inode>), kind: Kind) -> Before {
     let player = Files::mount(mkfs());
     let mut made: Vec<(ObjectId, Vec<u8>)> = Vec::new();
     for n in 0..400 {
         let name = format!("file{n}").into_bytes();
-        made.push((player.file(&name).number(), name));
+        let file = player.file(&name);
+        fill(&player, &file);
+        made.push((file.number(), name));
     }
     let mut image = player.unmount();
-    let names_of_files = |key: Key| key.kind == Kind::INODE_REF || key.kind == Kind::INODE_ITEM;
-    // The second of two leaves that have inodes alone.
     let walked = walk(&image);
     let lasts: Vec<Key> = walked
         .blocks
@@ -131,7 +159,7 @@ fn the_leaf_behind_a_file_need_not_be_readable_to_remove_it() {
             let leaf = Leaf::new(&block.bytes);
             leaf.item(leaf.nritems() - 1).expect("an item").0
         })
-        .filter(|key| key.kind == Kind::INODE_REF)
+        .filter(|key| key.kind == kind)
         .collect();
     let before = |first: Key| {
         lasts
@@ -139,30 +167,72 @@ fn the_leaf_behind_a_file_need_not_be_readable_to_remove_it() {
             .any(|last| last.objectid.next() == Some(first.objectid))
     };
     let first = std::cell::Cell::new(None);
-    spoil(&mut image, |start, end| {
-        let is_it = before(start) && names_of_files(start) && names_of_files(end);
+    spoil(&mut image, |start, _| {
+        let is_it = start.kind == Kind::INODE_ITEM && before(start);
         first.set(is_it.then_some(start.objectid));
         is_it
     });
     let behind = first.get().expect("an inode");
     let (number, name) = made
-        .iter()
+        .into_iter()
         .find(|(number, _)| number.next() == Some(behind))
         .expect("a file");
     let player = Files::mount(image);
     let file = player
         .fs
         .inodes()
-        .get(&player.top, *number)
+        .get(&player.top, number)
         .expect("it is well");
-    player
-        .fs
-        .names()
-        .unlink(&player.root, name, &file, NOW)
-        .unwrap();
+    Before { player, file, name }
+}
+
+#[test]
+fn the_leaf_behind_a_file_need_not_be_readable_to_remove_it() {
+    let Before { player, file, name } = before_a_leaf(|_, _| {}, Kind::INODE_REF);
+    let names = player.fs.names();
+    names.unlink(&player.root, &name, &file, NOW).unwrap();
     player.fs.inodes().evict(&file).unwrap();
     drop(file);
     is_well(player);
+}
+
+/// Everything that changes a file's contents.
+fn changed(Before { player, file, .. }: Before) {
+    let data = [1; SECTOR as usize];
+    let mut at = 0;
+    for _ in 0..3 {
+        player
+            .write_sectors(&file, at, &data, at + SECTOR)
+            .expect("a write");
+        at += SECTOR;
+    }
+    let space = player.fs.file_space();
+    let hole = FileOffset::new(0)..FileOffset::new(SECTOR);
+    space.ask_punch(&file, hole).unwrap().run(NOW).unwrap();
+    let len = Bytes::new(4 * SECTOR);
+    space
+        .preallocate(&file, FileOffset::new(0), len, Some(len), NOW)
+        .expect("space");
+    space.truncate(&file, Bytes::new(SECTOR), NOW).unwrap();
+    space.truncate(&file, Bytes::new(9 * SECTOR), NOW).unwrap();
+    drop(file);
+    is_well(player);
+}
+
+#[test]
+fn the_leaf_behind_a_file_need_not_be_readable_to_write_to_it() {
+    let fill = |player: &Files, file: &Arc<Inode>| {
+        let data = [7; SECTOR as usize];
+        player
+            .write_sectors(file, 0, &data, SECTOR)
+            .expect("a write");
+    };
+    changed(before_a_leaf(fill, Kind::EXTENT_DATA));
+}
+
+#[test]
+fn the_leaf_behind_an_empty_file_need_not_be_readable_to_write_to_it() {
+    changed(before_a_leaf(|_, _| {}, Kind::INODE_REF));
 }
 
 /// A volume with a file whose name the directory has no index for, or that of another.
