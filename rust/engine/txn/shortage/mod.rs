@@ -187,7 +187,11 @@ pub(in crate::txn) fn reserve(
             Effect::Nothing => break,
         }
     }
-    Err(ENOSPC)
+    // Whoever is not there to be waited for may have given something back since it was asked.
+    match promise(shared, class, bytes, urgency)? {
+        Answer::Given(reservation) => Ok(reservation),
+        Answer::Short(_) => Err(ENOSPC),
+    }
 }
 
 /// Promises metadata for `units`, as [`reserve`] does. `EROFS` where nothing can be changed.
