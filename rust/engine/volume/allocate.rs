@@ -23,6 +23,13 @@ impl DeviceRange {
     }
 }
 
+/// Where the copies of a chunk begin, and how long each is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub(super) starts: KVec<Physical>,
+    pub(super) len: Bytes,
+}
+
 const MIB: Bytes = Bytes::new(1 << 20);
 const GIB: Bytes = Bytes::new(1 << 30);
 
@@ -46,7 +53,7 @@ pub(super) fn plan_regular(
     flags: BlockGroupFlags,
     total_bytes: Bytes,
     used: &[DeviceRange],
-) -> Result<DeviceRange> {
+) -> Result<Plan> {
     let copies = Profile::of(flags).ok_or(EOPNOTSUPP)?.copies();
     let limit = wanted_len(flags, total_bytes);
     let most = limit.min(GIB).saturating_mul(copies);
@@ -63,10 +70,12 @@ pub(super) fn plan_regular(
     if len.is_zero() {
         return Err(ENOSPC);
     }
-    Ok(DeviceRange {
-        start: hole.start,
-        len,
-    })
+    let mut starts = KVec::new();
+    for copy in 0..copies {
+        let start = hole.start.saturating_add(len.saturating_mul(copy));
+        starts.push(start, GFP_NOFAIL)?;
+    }
+    Ok(Plan { starts, len })
 }
 
 /// The first hole of `wanted` bytes between `start` and `end`, or the largest. `used` ascends.

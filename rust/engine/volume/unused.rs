@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What of the devices is in no chunk.
 
-use super::allocate::{self, DeviceRange};
+use super::allocate::{self, DeviceRange, Plan};
 use super::profile::Profile;
 use super::{Chunk, Stripe, Volume, NO_DEVICE};
 use crate::disk::{BlockGroupFlags, Bytes, DeviceId, Physical, MAX_CHUNK_END};
@@ -60,17 +60,17 @@ impl Unused<'_> {
     ) -> Result<Chunk> {
         let member = self.0.members.find(devid).ok_or(NO_DEVICE)?;
         let profile = Profile::of(flags).ok_or(EOPNOTSUPP)?;
-        let DeviceRange { start, len } = member.hal.plan(flags, used)?;
+        let Plan { starts, len } = member.hal.plan(flags, used)?;
         let logical = self.0.chunks.read().end();
         let end = logical.checked_add(profile.chunk_len(len));
         if end.is_none_or(|end| end > MAX_CHUNK_END) {
             return Err(ENOSPC);
         }
         let mut stripes = KVec::new();
-        for copy in 0..profile.copies() {
+        for &at in starts.iter() {
             let stripe = Stripe {
                 devid,
-                at: start.saturating_add(len.saturating_mul(copy)),
+                at,
                 dev_uuid: member.uuid,
             };
             stripes.push(stripe, GFP_NOFAIL)?;

@@ -12,6 +12,7 @@ mod zoned;
 pub(super) use regular::Regular;
 pub(super) use zoned::Zoned;
 
+use super::allocate::Plan;
 use super::{Activation, Chunk, DeviceRange, GroupZones, Writes};
 use crate::disk::{BlockGroupFlags, Bug, Bytes, Physical, ZoneOffset};
 use latch::prelude::*;
@@ -61,7 +62,7 @@ pub(super) trait Hal: Send + Sync {
     fn claim(&self, chunk: &Chunk) -> Result;
 
     /// Finds room for a chunk: where its copies begin, one behind another, and how long each is.
-    fn plan(&self, flags: BlockGroupFlags, used: &[DeviceRange]) -> Result<DeviceRange>;
+    fn plan(&self, flags: BlockGroupFlags, used: &[DeviceRange]) -> Result<Plan>;
 
     /// See [`super::ZoneManagement::load`]. What is allocated there is a multiple of `unit` bytes.
     fn load(

@@ -6,7 +6,7 @@ use crate::disk::{
     BlockGroupFlags, Bytes, Physical, ZoneOffset, DEVICE_RESERVED, MAX_EXTENT_SIZE,
     SUPERBLOCK_PLACES,
 };
-use crate::volume::allocate::plan_regular;
+use crate::volume::allocate::{plan_regular, Plan};
 use crate::volume::{Activation, Chunk, DeviceRange, GroupZones, Writes};
 use latch::prelude::*;
 
@@ -69,7 +69,7 @@ impl Hal for Regular {
         Ok(())
     }
 
-    fn plan(&self, flags: BlockGroupFlags, used: &[DeviceRange]) -> Result<DeviceRange> {
+    fn plan(&self, flags: BlockGroupFlags, used: &[DeviceRange]) -> Result<Plan> {
         plan_regular(flags, self.total_bytes, used)
     }
 

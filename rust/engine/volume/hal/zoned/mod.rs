@@ -21,7 +21,7 @@ use crate::disk::{
     BlockGroupFlags, Bug, Bytes, DevItem, DeviceId, Flaw, Logical, Physical, Site, Stripe,
     ZoneOffset, DEVICE_RESERVED, MAX_EXTENT_SIZE,
 };
-use crate::volume::allocate::Holes;
+use crate::volume::allocate::Plan;
 use crate::volume::device::{Device, ZoneAction, ZoneGeometry, SECTOR};
 use crate::volume::profile::{copies_of, Profile};
 use crate::volume::superblock::LogPlaces;
@@ -258,7 +258,7 @@ impl Hal for Zoned {
                 return Err(flaw.at(Site::Chunk(chunk.logical)).report());
             }
             // Such a device has its superblocks in the places that one without zones has them in.
-            if self.geometry.is_none() && covers_superblock(number, 1, zone_size) {
+            if self.geometry.is_none() && covers_superblock(number, zone_size) {
                 let (at, size) = (stripe.at.get(), zone_size.get().get());
                 let flaw = Flaw::new("zone of a chunk has a superblock copy", at, size);
                 return Err(flaw.at(Site::Chunk(chunk.logical)).report());
@@ -278,15 +278,11 @@ impl Hal for Zoned {
         Ok(())
     }
 
-    fn plan(&self, flags: BlockGroupFlags, used: &[DeviceRange]) -> Result<DeviceRange> {
+    fn plan(&self, flags: BlockGroupFlags, used: &[DeviceRange]) -> Result<Plan> {
         let copies = Profile::of(flags).ok_or(EOPNOTSUPP)?.copies();
         let len = self.zone_size().ok_or(UNKNOWN)?;
-        for hole in Holes::new(used, Physical::new(0), Physical::after(self.total_bytes)) {
-            if let Some(start) = self.find_zones(&hole, copies)? {
-                return Ok(DeviceRange { start, len });
-            }
-        }
-        Err(ENOSPC)
+        let starts = self.find_zones(used, copies)?;
+        Ok(Plan { starts, len })
     }
 
     fn load(

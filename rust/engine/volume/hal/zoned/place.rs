@@ -1,34 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Which zones a new chunk can have, and zones that nobody has.
 
-use super::{States, Zoned, UNKNOWN};
+use super::{States, ZoneState, Zoned, UNKNOWN};
 use crate::disk::{Bytes, Physical, SUPERBLOCK_LOG_PLACES, SUPERBLOCK_PLACES, SUPERBLOCK_SIZE};
 use crate::volume::allocate::Holes;
 use crate::volume::device::ZoneAction;
 use crate::volume::superblock::LogPlaces;
 use crate::volume::zone_size::ZoneSize;
-use crate::volume::DeviceRange;
+use crate::volume::{DeviceRange, MAX_COPIES};
 use latch::prelude::*;
 
 impl Zoned {
-    /// The first run of `count` zones inside a hole that a chunk may use.
-    pub(super) fn find_zones(&self, hole: &DeviceRange, count: u64) -> Result<Option<Physical>> {
+    /// The first `count` zones outside of the `used` ranges that a chunk may use: each copy has one of its own, wherever it is. They
+    /// are of one kind. `ENOSPC`.
+    pub(super) fn find_zones(&self, used: &[DeviceRange], count: u64) -> Result<KVec<Physical>> {
+        // Nothing is allocated under the lock.
+        let room = || KVec::with_capacity(MAX_COPIES, GFP_NOFAIL);
+        let (mut sequential, mut conventional) = (room()?, room()?);
         self.with_zones(|state, zone_size| {
             let zones = state.zones.as_ref().ok_or(UNKNOWN)?;
-            let first = zone_size.number_above(hole.start);
-            let end = zone_size.number(hole.end());
-            let places = LogPlaces::new(zone_size, zones.count());
-            let mut number = first;
-            while number.saturating_add(count) <= end.min(zones.count()) {
-                if !places.contains(number, count)
-                    && !covers_superblock(number, count, zone_size)
-                    && is_free_run(zones, number, count)
-                {
-                    return Ok(Some(zone_size.start(number)));
+            for number in unused_zones(used, zone_size, self.total_bytes, zones) {
+                let Some(zone) = zones.number(number) else {
+                    continue;
+                };
+                let found = match zone.sequential {
+                    true => &mut sequential,
+                    false => &mut conventional,
+                };
+                found.push(zone_size.start(number), GFP_NOFAIL)?;
+                if found.len() as u64 == count {
+                    return Ok(core::mem::take(found));
                 }
-                number = number.saturating_add(1);
             }
-            Ok(None)
+            Err(ENOSPC)
         })
     }
 
@@ -72,6 +76,26 @@ impl Zoned {
     }
 }
 
+/// The zones outside of the `used` ranges that can be written from their start and have no superblock, ascending.
+fn unused_zones<'a>(
+    used: &'a [DeviceRange],
+    zone_size: ZoneSize,
+    total_bytes: Bytes,
+    zones: &'a States,
+) -> impl Iterator<Item = u64> + 'a {
+    let places = LogPlaces::new(zone_size, zones.count());
+    let holes = Holes::new(used, Physical::new(0), Physical::after(total_bytes));
+    let in_hole = move |hole: DeviceRange| {
+        let end = zone_size.number(hole.end()).min(zones.count());
+        zone_size.number_above(hole.start)..end
+    };
+    holes.flat_map(in_hole).filter(move |&number| {
+        !places.contains(number, 1)
+            && !covers_superblock(number, zone_size)
+            && zones.number(number).is_some_and(is_free)
+    })
+}
+
 /// How many of the zones in `total_bytes` no chunk gets: those of the logs, those with a superblock of a device without zones, and
 /// those that take no writes and are in no chunk.
 pub(super) fn kept_from_chunks(zones: &States, zone_size: ZoneSize, total_bytes: Bytes) -> u64 {
@@ -94,24 +118,16 @@ pub(super) fn kept_from_chunks(zones: &States, zone_size: ZoneSize, total_bytes:
     kept
 }
 
-/// Whether one of the places of a device without zones is in a run of zones.
-pub(super) fn covers_superblock(number: u64, count: u64, zone_size: ZoneSize) -> bool {
+/// Whether one of the places of a device without zones is in a zone.
+pub(super) fn covers_superblock(number: u64, zone_size: ZoneSize) -> bool {
     let start = zone_size.start(number);
-    let end = zone_size.start(number.saturating_add(count));
+    let end = zone_size.start(number.saturating_add(1));
     SUPERBLOCK_PLACES
         .iter()
         .any(|&place| place < end && start < place.saturating_add(SUPERBLOCK_SIZE))
 }
 
-/// Whether a run of zones is of one kind and can be written from its start.
-fn is_free_run(zones: &States, number: u64, count: u64) -> bool {
-    let Some(first) = zones.number(number) else {
-        return false;
-    };
-    (number..number.saturating_add(count)).all(|number| {
-        zones.number(number).is_some_and(|zone| {
-            let fits = zone.sequential == first.sequential && !zone.unusable;
-            fits && (!zone.sequential || (zone.empty && !zone.claimed))
-        })
-    })
+/// Whether a zone can be written from its start.
+fn is_free(zone: &ZoneState) -> bool {
+    !zone.unusable && (!zone.sequential || (zone.empty && !zone.claimed))
 }
