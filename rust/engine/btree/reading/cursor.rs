@@ -51,8 +51,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The same cursor for an owner who wants no item behind `last`: where the leaf behind begins with such it is not read,
-    /// and the cursor stands past the right end. What nobody asks for may be damaged.
+    /// Lets the cursor end at `last`: a leaf that begins behind that key is not read, and the cursor stands past the right end.
+    /// What nobody asks for may be damaged.
     pub fn up_to(self, last: Key) -> Self {
         Self { last, ..self }
     }
