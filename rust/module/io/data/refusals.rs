@@ -8,11 +8,11 @@
 use crate::linux::time::monotonic_ns;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// How many writes of a mount are refused in a row, at the least, before bytes are lost by that; [`LONGEST`] must be over, too.
+/// How many writes of a mount are refused in a row, at the least, before bytes are lost by that; [`PATIENCE`] must be over, too.
 const MOST_IN_A_ROW: u32 = 64;
 
-/// For how long writes of a mount are refused before bytes are lost by that, in nanoseconds.
-const LONGEST: u64 = 10_000_000_000;
+/// For how long writes of a mount are refused, or parts of a write fail, before bytes are lost by that, in nanoseconds.
+pub(super) const PATIENCE: u64 = 10_000_000_000;
 
 /// How often writes of a mount were refused a zone since the last of them got one.
 #[derive(Default)]
@@ -50,7 +50,7 @@ impl Refusals {
         self.in_a_row
             .store(before.saturating_add(1), Ordering::Relaxed);
         let since = self.since.load(Ordering::Relaxed);
-        match before >= MOST_IN_A_ROW && now.saturating_sub(since) >= LONGEST {
+        match before >= MOST_IN_A_ROW && now.saturating_sub(since) >= PATIENCE {
             true => Prospect::Lost,
             false => Prospect::Fair,
         }

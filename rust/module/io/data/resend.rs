@@ -5,6 +5,7 @@
 //! Its bytes still hold still, as they are under writeback. The parts go to where the whole was to be: what an append failed to
 //! place has no place, and is lost as a whole. A device that fails everything is not asked for long: see [`Hope`].
 
+use super::refusals::PATIENCE;
 use super::{FileIo, Write};
 use crate::linux::iomap::ioend::{Destination, Resend};
 use crate::linux::time::monotonic_ns;
@@ -20,9 +21,6 @@ use latch::prelude::*;
 const MOST_WRITES_IN_A_ROW: u32 = 256;
 
 const LEFT: Bug = Bug::new("what was sent again is entered at another place");
-
-/// For how long parts of a write may fail, in nanoseconds.
-const LONGEST: u64 = 10_000_000_000;
 
 /// Whether there is use in sending again what failed: not where nothing succeeds any more.
 #[derive(Default)]
@@ -63,7 +61,7 @@ impl<N: Send + Sync + 'static> FileIo<N> {
         let (mut pos, len) = write.range();
         let patience = match self.path.hope.is_lost() {
             true => 0,
-            false => LONGEST,
+            false => PATIENCE,
         };
         let mut failed = Failed {
             at: write.place(),

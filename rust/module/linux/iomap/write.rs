@@ -52,9 +52,7 @@ pub(super) unsafe extern "C" fn write_begin<T: FileData>(
         if Patience::of(flags) == Patience::None && is_under_writeback(inode, &range) {
             return Err(EAGAIN);
         }
-        // A block whose write was lost is not busy, and has bytes that the trees know nothing of.
-        let is_known = !is_busy(inode, &range) && !inode.has_lost_writes();
-        if flags & bindings::IOMAP_ZERO != 0 && is_known {
+        if flags & bindings::IOMAP_ZERO != 0 && is_known(inode, &range) {
             let len = range.end.saturating_since(range.start);
             let extent = file.map(range.start, len, Patience::Waits)?;
             range.end = range.end.min(blocks.touched(extent.pos, extent.len).end);
@@ -78,11 +76,13 @@ pub(super) unsafe extern "C" fn write_begin<T: FileData>(
     })
 }
 
-/// Whether a folio of `range` is dirty, under writeback or locked: the trees may not know yet what is there.
-fn is_busy(inode: &Inode, range: &Range<FileOffset>) -> bool {
+/// Whether the trees know what is in `range`: not where a folio of it is dirty, under writeback or locked. A block whose write was
+/// lost is none of these, and has bytes that the trees know nothing of.
+fn is_known(inode: &Inode, range: &Range<FileOffset>) -> bool {
     let (first, last) = first_and_last(range);
     // SAFETY: An inode keeps its mapping.
-    unsafe { bindings::filemap_range_has_writeback(inode.mapping(), first, last) }
+    let is_busy = unsafe { bindings::filemap_range_has_writeback(inode.mapping(), first, last) };
+    !is_busy && !inode.has_lost_writes()
 }
 
 /// Makes the writer's allowance large enough for `range`, or for a part of it where space is short or others of it go

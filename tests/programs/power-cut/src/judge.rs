@@ -5,7 +5,7 @@ use crate::choose::{choose, Cut};
 use crate::disk::{Contents, Disk};
 use crate::expect::Expectation;
 use crate::media::Image;
-use crate::mount::{self, Mounted};
+use crate::mount::{self, MountPoint};
 use crate::record::Recording;
 use crate::replay::{Fate, Replay};
 use crate::ublk::{Device, Geometry};
@@ -127,13 +127,13 @@ impl Judge {
         if self.by_c() {
             self.check_as_it_is(&path)?;
         }
-        let volume = Mounted::new(&path, &self.folder, &self.driver, MsFlags::empty())?;
+        let volume = MountPoint::new(&path, &self.folder, &self.driver, MsFlags::empty())?;
         look(expectation, files)?;
         write_more(&self.folder).context("writing after the power cut")?;
         volume.unmount()?;
         mount::check(&path).context("after the unmount")?;
         if self.by_c() {
-            let volume = Mounted::new(&path, &self.folder, mount::C, MsFlags::MS_RDONLY)?;
+            let volume = MountPoint::new(&path, &self.folder, mount::C, MsFlags::MS_RDONLY)?;
             look(expectation, files).context("seen by C btrfs")?;
             volume.unmount()?;
         }

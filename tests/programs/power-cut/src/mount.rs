@@ -10,9 +10,9 @@ use std::process::Command;
 pub(crate) const C: &str = "btrfs";
 
 /// A mounted volume; dropping unmounts it.
-pub(crate) struct Mounted(Option<PathBuf>);
+pub(crate) struct MountPoint(Option<PathBuf>);
 
-impl Mounted {
+impl MountPoint {
     pub(crate) fn new(device: &Path, folder: &Path, kind: &str, flags: MsFlags) -> Result<Self> {
         mount(Some(device), folder, Some(kind), flags, None::<&str>)
             .with_context(|| format!("mounting as {kind}"))?;
@@ -30,7 +30,7 @@ impl Mounted {
     }
 }
 
-impl Drop for Mounted {
+impl Drop for MountPoint {
     fn drop(&mut self) {
         if let Err(error) = self.end() {
             eprintln!("{error:#}");

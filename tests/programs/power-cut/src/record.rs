@@ -4,7 +4,7 @@
 use crate::disk::{Contents, Disk};
 use crate::log::{Event, Log};
 use crate::media::Image;
-use crate::mount::{self, Mounted};
+use crate::mount::{self, MountPoint};
 use crate::ublk::{Device, Geometry};
 use crate::workload::{Combination, Files, Worker};
 use crate::Options;
@@ -81,7 +81,7 @@ impl Recorder {
             .context("flushing the disk")?;
         let before = self.contents.image().clone();
         self.log.take();
-        let volume = Mounted::new(
+        let volume = MountPoint::new(
             &self.device.path(),
             &self.folder,
             &self.driver,
