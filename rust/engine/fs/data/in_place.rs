@@ -17,7 +17,7 @@ use crate::btree::Allocate;
 use crate::disk::{Bug, Bytes, ExtentState, FileOffset, InodeFlags, Key, Logical, RegularExtent};
 use crate::fs::filesystem::or_abort;
 use crate::fs::{Inode, WriteReservation};
-use crate::space::{Class, Reservation};
+use crate::space::Class;
 use crate::txn::{Handle, Sharing};
 use core::ops::Range;
 use latch::prelude::*;
@@ -210,8 +210,8 @@ impl InPlaceWrites<'_> {
             new_size: written.new_size,
         };
         let metadata = written.reservation.take_metadata()?;
-        self.record(inode, (written.logical, metadata), &all)
-            .map(drop)
+        let handle = self.fs.transactions().join_with(metadata)?;
+        self.record(inode, &handle, written.logical, &all)
     }
 
     /// Does what [`Self::finish`] does for the first `len` bytes, whole sectors, which alone are known to be on the device. What is
@@ -220,21 +220,27 @@ impl InPlaceWrites<'_> {
         // It has all the metadata there is, as [`Data::finish_front`] has.
         let metadata = written.reservation.take_metadata()?;
         let reservation = written.reservation.split_kinds(len, len)?;
-        let front = written.front(len);
-        let recorded = self.record(inode, (written.logical, metadata), &front);
+        let joined = self.fs.transactions().join_with(metadata);
+        let recorded = joined.and_then(|handle| {
+            let front = written.front(len);
+            let recorded = self.record(inode, &handle, written.logical, &front);
+            // Also where it failed, as there.
+            written.reservation.add_metadata(handle.take_rest());
+            recorded
+        });
         written.pass(len);
         drop(reservation);
-        recorded.map(|handle| written.reservation.add_metadata(handle.take_rest()))
+        recorded
     }
 
-    /// Gives the handle in which it was recorded, with what that did not use.
+    /// Records bytes that the device has.
     fn record(
         &self,
         inode: &Inode,
-        (logical, metadata): (Logical, Reservation),
+        handle: &Handle,
+        logical: Logical,
         written: &Piece<'_>,
-    ) -> Result<Handle> {
-        let handle = self.fs.transactions().join_with(metadata)?;
+    ) -> Result {
         let _extents = inode.lock_extents()?;
         let piece = RegularExtent {
             generation: handle.generation(),
@@ -245,17 +251,16 @@ impl InPlaceWrites<'_> {
         let reference = extents::reference(inode, at, &joined);
         // First: the extent must not lose its last reference in between.
         handle.share_data(&reference)?;
-        let replaced = cut::replace(inode, &handle, at, &joined);
-        let Ok(dropped) = replaced else {
-            handle.release_data(&reference)?;
-            return replaced.map(|_| handle);
+        let dropped = match cut::replace(inode, handle, at, &joined) {
+            Ok(dropped) => dropped,
+            Err(error) => {
+                handle.release_data(&reference)?;
+                return Err(error);
+            }
         };
         let lens = (dropped, joined.len);
-        or_abort(
-            &handle,
-            self.record_rest(&handle, inode, logical, written, lens),
-        )?;
-        Ok(handle)
+        let rest = self.record_rest(handle, inode, logical, written, lens);
+        or_abort(handle, rest)
     }
 
     /// Does what is left to do when the file has the item: of its bytes `dropped` do not count any more, and `joined` do.

@@ -229,8 +229,10 @@ impl Data<'_> {
             new_size: ordered.new_size,
         };
         let metadata = ordered.reservation.take_metadata()?;
-        self.record(inode, (ordered.extent, metadata), &all)
-            .map(drop)
+        let mut extent = ordered.extent;
+        extent.written()?;
+        let handle = self.fs.transactions().join_with(metadata)?;
+        self.record(inode, &handle, extent, &all)
     }
 
     /// Does what [`Self::finish_ordered`] does for the first `len` bytes, whole sectors, which alone are known to be on the device.
@@ -239,31 +241,35 @@ impl Data<'_> {
         // A piece may cost as much as the whole, be it as short as it is: it has all there is, and leaves the rest.
         let metadata = ordered.reservation.take_metadata()?;
         let reservation = ordered.reservation.split(len)?;
-        let extent = ordered.extent.split_front(len)?;
-        let recorded = self.record(inode, (extent, metadata), &ordered.front(len));
+        let mut extent = ordered.extent.split_front(len)?;
+        let recorded = extent
+            .written()
+            .and_then(|()| self.fs.transactions().join_with(metadata))
+            .and_then(|handle| {
+                let recorded = self.record(inode, &handle, extent, &ordered.front(len));
+                // Also where it failed: the rest may do better.
+                ordered.reservation.add_metadata(handle.take_rest());
+                recorded
+            });
         ordered.pass(len);
         drop(reservation);
-        recorded.map(|handle| ordered.reservation.add_metadata(handle.take_rest()))
+        recorded
     }
 
-    /// Gives the handle in which it was recorded, with what that did not use.
+    /// Records data that is on the device.
     fn record(
         &self,
         inode: &Inode,
-        (mut extent, metadata): (NewExtent, Reservation),
+        handle: &Handle,
+        extent: NewExtent,
         piece: &Piece<'_>,
-    ) -> Result<Handle> {
-        extent.written()?;
-        let handle = self.fs.transactions().join_with(metadata)?;
+    ) -> Result {
         let _extents = inode.lock_extents()?;
-        let whole = extents::whole(&handle, ExtentState::Written, extent.get(), piece.len);
-        let dropped = cut::replace(inode, &handle, piece.start, &whole)?;
+        let whole = extents::whole(handle, ExtentState::Written, extent.get(), piece.len);
+        let dropped = cut::replace(inode, handle, piece.start, &whole)?;
         extent.keep();
-        or_abort(
-            &handle,
-            self.record_rest(&handle, inode, (&whole, dropped), piece),
-        )?;
-        Ok(handle)
+        let rest = self.record_rest(handle, inode, (&whole, dropped), piece);
+        or_abort(handle, rest)
     }
 
     /// Does what is left to do when the file has the item: `dropped` bytes do not count as its any more.

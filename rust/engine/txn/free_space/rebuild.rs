@@ -69,7 +69,8 @@ pub(in crate::txn) enum Task {
 
 impl Task {
     /// Finds out what is to be done for free space to be kept as `keep` says; what [`doubt`] said is forgotten by that. `EINVAL`
-    /// where a tree that is valid would have to go; `EUCLEAN` where there is no such tree as the superblock tells of.
+    /// where a tree that is valid would have to go; `EUCLEAN` where there is a root item for it that is not that of the tree that the
+    /// superblock tells of.
     pub(in crate::txn) fn of(shared: &Core, keep: Keep) -> Result<Self> {
         let features = shared.volume.superblock().compat_ro;
         let has_tree = features.contains(CompatRo::FREE_SPACE_TREE);

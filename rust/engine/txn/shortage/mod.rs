@@ -190,6 +190,7 @@ pub(in crate::txn) fn reserve(
     // Whoever is not there to be waited for may have given something back since it was asked.
     match promise(shared, class, bytes, urgency)? {
         Answer::Given(reservation) => Ok(reservation),
+        Answer::Short(Shortage::Others) => Err(EBUSY),
         Answer::Short(_) => Err(ENOSPC),
     }
 }

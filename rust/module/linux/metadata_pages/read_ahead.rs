@@ -38,14 +38,16 @@ impl BlockFolio {
         let Some(bytes) = self.bytes() else {
             return Ok(());
         };
-        let mut bio = Bio::read(device, at, 1);
-        // SAFETY: The folio and its bytes are this value's, and then the completion's.
-        unsafe { bio.add_folio(&self, self.size().into()) }?;
         let reading = Reading {
             _bytes: bytes,
             folio: self,
         };
-        bio.submit(Arc::new(reading, GFP_KERNEL)?);
+        // Before there is a request: who waits for memory keeps none from others.
+        let reading = Arc::new(reading, GFP_KERNEL)?;
+        let mut bio = Bio::read(device, at, 1);
+        // SAFETY: The folio and its bytes are the completion's.
+        unsafe { bio.add_folio(&reading.folio, reading.folio.size().into()) }?;
+        bio.submit(reading);
         Ok(())
     }
 }

@@ -383,7 +383,7 @@ fn a_group_is_emptied_or_left_alone() {
         }
         let files = std::mem::take(&mut rig.files);
         for (index, id) in files.into_iter().enumerate() {
-            match index % 8 {
+            match index % 16 {
                 0 => rig.remove(id),
                 _ => rig.files.push(id),
             }

@@ -124,7 +124,7 @@ impl Inode {
         }
         if self.nlink() != from.nlink {
             // SAFETY: The inode is alive. This is more than a word: where the count leaves zero or comes to it, the super
-            // block's atomic count of removed inodes changes, too; C's callers hold no lock for that either.
+            // block's count of removed inodes changes, too. No two copies meet, as each is made under the inode's own state.
             unsafe { b::set_nlink(inode, from.nlink) };
         }
         // SAFETY: The inode is alive; nobody but file handles reads the generation, which is the same each time.
