@@ -315,34 +315,6 @@ fn a_zoned_volume_full_of_metadata_can_be_emptied() {
     fill_zones_with_metadata(24, &[], None);
 }
 
-/// Every second zone of data is empty, and no two of them are neighbours: metadata, which has two copies, gets two that are apart.
-#[test]
-fn copies_have_zones_wherever_they_are() {
-    let mut filler = Filler::mount(tools::mkfs_zoned(40, &[], tools::zone_layout(4 * MIB)));
-    filler.fill(4 * MIB);
-    filler.sync();
-    filler.remove(2);
-    filler.sync();
-    let before = filler.statistics();
-    while filler.fill(2000) > 0 {
-        filler.sync();
-    }
-    let after = filler.statistics();
-    let grown = after.metadata.total.saturating_sub(before.metadata.total);
-    assert!(
-        grown >= Bytes::new(4 * tools::ZONE_SIZE),
-        "{before:?} {after:?}"
-    );
-    let mounted = filler.driver.finish();
-    let images = mounted.unmount().unwrap();
-    tools::check(&images[0]).unwrap();
-    let walked = walk(&tools::as_file(&images[0]));
-    let apart = |places: &std::vec::Vec<u64>| places[1] > places[0] + tools::ZONE_SIZE;
-    assert!(chunks_of(&walked, BlockGroupFlags::METADATA)
-        .iter()
-        .any(apart));
-}
-
 /// Three groups, or nine of so large nodes that one item is promised half of a group. What zones cannot hold is nothing
 /// to take a share of: the reserve was larger than all groups.
 #[test]
