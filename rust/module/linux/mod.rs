@@ -29,6 +29,7 @@ mod object;
 mod vfs;
 
 pub(crate) use block::{bio, BlockDevice, Sector, WriteUrgency};
+use lib::single;
 pub(crate) use lib::{checksum, debugfs, queue, seq, shrinker, sysfs, thread, time};
 use mm::noio;
 pub(crate) use mm::{memory, Folio, FolioBytes, LockedFolio, Writeback};

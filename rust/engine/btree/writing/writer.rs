@@ -283,29 +283,18 @@ impl<'a> Writer<'a> {
         Ok(key.ok_or(NO_ITEM)?)
     }
 
-    /// Whether it stands at an item of the leaf that it keeps.
-    fn is_at_item(&self) -> bool {
-        let step = self.path.step(0);
-        step.is_some_and(|step| step.slot < Leaf::new(step.guard.bytes()).nritems())
-    }
-
-    /// Where the leaf begins in which the item it stands at is to be found, if that is another than it keeps, and there is one.
-    fn next_leaf(&self) -> Option<Key> {
-        match self.path.step(0) {
-            Some(_) if self.is_at_item() => None,
-            Some(_) => self.path.upper(),
-            None => self.before,
-        }
-    }
-
     /// Moves on while it stands behind a leaf's last item; `Missing` past the end, and where the next leaf begins behind
     /// `last`.
     fn skip_forward(&mut self, last: &Key) -> Result<Sought> {
         loop {
-            if self.is_at_item() {
-                return Ok(Sought::Found);
-            }
-            let Some(key) = self.next_leaf().filter(|first| first <= last) else {
+            let next = match self.path.step(0) {
+                Some(step) if step.slot < Leaf::new(step.guard.bytes()).nritems() => {
+                    return Ok(Sought::Found)
+                }
+                Some(_) => self.path.upper(),
+                None => self.before,
+            };
+            let Some(key) = next.filter(|first| first <= last) else {
                 return Ok(Sought::Missing);
             };
             self.before = Some(key);

@@ -258,30 +258,9 @@ impl InPlaceWrites<'_> {
                 return Err(error);
             }
         };
-        let lens = (dropped, joined.len);
-        let rest = self.record_rest(handle, inode, logical, written, lens);
+        let (data, lens) = (self.fs.data(), (dropped, joined.len));
+        let rest = data.record_rest(handle, inode, logical, written, lens);
         or_abort(handle, rest)
-    }
-
-    /// Does what is left to do when the file has the item: of its bytes `dropped` do not count any more, and `joined` do.
-    fn record_rest(
-        &self,
-        handle: &Handle,
-        inode: &Inode,
-        logical: Logical,
-        written: &Piece<'_>,
-        (dropped, joined): (Bytes, Bytes),
-    ) -> Result {
-        let start = written.start;
-        self.fs
-            .data()
-            .insert_checksums(handle, logical, written.checksums)?;
-        self.fs.data().fill_hole_before(handle, inode, start)?;
-        inode.change(handle, |attributes| {
-            let nbytes = attributes.nbytes.saturating_sub(dropped);
-            attributes.nbytes = nbytes.saturating_add(joined);
-            attributes.size = attributes.size.max(written.new_size);
-        })
     }
 }
 

@@ -9,7 +9,7 @@ use super::extents::{self, cut};
 use super::piece::{pass_sums, Piece};
 use super::Data;
 use crate::btree::Allocate;
-use crate::disk::{Bug, Bytes, ExtentState, FileOffset, Logical, RegularExtent, MAX_EXTENT_SIZE};
+use crate::disk::{Bug, Bytes, ExtentState, FileOffset, Logical, MAX_EXTENT_SIZE};
 use crate::fs::filesystem::or_abort;
 use crate::fs::{Inode, WriteReservation};
 use crate::space::{DataExtent, DataWait, Relief, Reservation, Space};
@@ -268,27 +268,26 @@ impl Data<'_> {
         let whole = extents::whole(handle, ExtentState::Written, extent.get(), piece.len);
         let dropped = cut::replace(inode, handle, piece.start, &whole)?;
         extent.keep();
-        let rest = self.record_rest(handle, inode, (&whole, dropped), piece);
+        let added = handle.add_data(&extents::reference(inode, piece.start, &whole));
+        let lens = (dropped, piece.len);
+        let rest =
+            added.and_then(|()| self.record_rest(handle, inode, whole.disk_addr, piece, lens));
         or_abort(handle, rest)
     }
 
-    /// Does what is left to do when the file has the item: `dropped` bytes do not count as its any more.
-    fn record_rest(
+    /// Does what is left to do when the file has the item: of its bytes `dropped` do not count any more, and `added` do.
+    pub(super) fn record_rest(
         &self,
         handle: &Handle,
         inode: &Inode,
-        (whole, dropped): (&RegularExtent, Bytes),
+        logical: Logical,
         piece: &Piece<'_>,
+        (dropped, added): (Bytes, Bytes),
     ) -> Result {
-        let start = piece.start;
-        handle.add_data(&extents::reference(inode, start, whole))?;
-        self.insert_checksums(handle, whole.disk_addr, piece.checksums)?;
-        self.fill_hole_before(handle, inode, start)?;
+        self.insert_checksums(handle, logical, piece.checksums)?;
+        self.fill_hole_before(handle, inode, piece.start)?;
         inode.change(handle, |attributes| {
-            attributes.nbytes = attributes
-                .nbytes
-                .saturating_sub(dropped)
-                .saturating_add(piece.len);
+            attributes.exchange_bytes(dropped, added);
             attributes.size = attributes.size.max(piece.new_size);
         })
     }

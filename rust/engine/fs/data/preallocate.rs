@@ -197,8 +197,7 @@ fn note_prealloc(
 ) -> Result {
     handle.add_data(&extents::reference(inode, at, piece))?;
     inode.change(handle, |attributes| {
-        let nbytes = attributes.nbytes.saturating_sub(dropped);
-        attributes.nbytes = nbytes.saturating_add(piece.len);
+        attributes.exchange_bytes(dropped, piece.len);
         attributes.flags = attributes.flags.with(InodeFlags::PREALLOC);
     })
 }

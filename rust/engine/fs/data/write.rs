@@ -269,10 +269,7 @@ impl Data<'_> {
         let tree = inode.subvolume().tree();
         tree.insert_with(handle, &key, extent.encoded_len(), fill)??;
         inode.change(handle, |attributes| {
-            attributes.nbytes = attributes
-                .nbytes
-                .saturating_sub(dropped)
-                .saturating_add(len);
+            attributes.exchange_bytes(dropped, len);
             attributes.size = attributes.size.max(len);
         })
     }

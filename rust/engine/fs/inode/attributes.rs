@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What an inode says of itself, and what may be changed of it.
 
-use crate::disk::{FileType, InodeFlags, InodeItem, Timespec as Time};
+use crate::disk::{Bytes, FileType, InodeFlags, InodeItem, Timespec as Time};
 
 impl InodeItem {
     /// Whether this is a directory.
@@ -36,6 +36,11 @@ impl InodeItem {
     pub(in crate::fs) fn touch(&mut self, now: Time) {
         self.ctime = now;
         self.sequence = self.sequence.wrapping_add(1);
+    }
+
+    /// Counts `added` bytes as the file's in place of `dropped` ones.
+    pub(in crate::fs) fn exchange_bytes(&mut self, dropped: Bytes, added: Bytes) {
+        self.nbytes = self.nbytes.saturating_sub(dropped).saturating_add(added);
     }
 
     /// Notes that the contents changed.

@@ -61,7 +61,7 @@ pub(super) trait Hal: Send + Sync {
     /// A chunk was mapped: its range of the device is in use. It is corrupt where it cannot lie there.
     fn claim(&self, chunk: &Chunk) -> Result;
 
-    /// Finds room for a chunk: where its copies begin, one behind another, and how long each is.
+    /// Finds room for a chunk: where its copies begin, and how long each is.
     fn plan(&self, flags: BlockGroupFlags, used: &[DeviceRange]) -> Result<Plan>;
 
     /// See [`super::ZoneManagement::load`]. What is allocated there is a multiple of `unit` bytes.

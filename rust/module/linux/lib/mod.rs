@@ -9,6 +9,7 @@
 //! | [`queue`]    | `workqueue_struct`                   |
 //! | [`seq`]      | `seq_file`, for mount options        |
 //! | [`shrinker`] | giving memory back                   |
+//! | [`single`]   | things of which there is one         |
 //! | [`sysfs`]    | folders in `/sys/fs`                 |
 //! | [`thread`]   | `kthread`                            |
 //! | [`time`]     | the clock                            |
@@ -18,6 +19,7 @@ pub(crate) mod debugfs;
 pub(crate) mod queue;
 pub(crate) mod seq;
 pub(crate) mod shrinker;
+pub(in crate::linux) mod single;
 pub(crate) mod sysfs;
 pub(crate) mod thread;
 pub(crate) mod time;

@@ -46,6 +46,22 @@ pub(in crate::fs) struct Dropped {
     pub items: usize,
 }
 
+impl Dropped {
+    /// Counts one more item that is changed, with the bytes that it loses.
+    fn add(&mut self, bytes: Bytes) {
+        self.items = self.items.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// Passes `result` on; an error also gives the transaction up, if something was changed before it.
+    fn poisoned<R>(&self, txn: &dyn Allocate, result: Result<R>) -> Result<R> {
+        match self.items {
+            0 => result,
+            _ => poisoned(txn, result),
+        }
+    }
+}
+
 /// Takes `range` out of the file: items in it go, items that reach into it are cut, and their extents lose or gain
 /// references; at most `limit` items. The extents lock is held. An error before the first change is nothing but that; one
 /// behind it gives the transaction up.
@@ -66,13 +82,14 @@ pub(in crate::fs::data) fn drop_items(
     range: Range<FileOffset>,
     limit: usize,
 ) -> Result<Dropped> {
-    let mut items = 0;
-    let dropped = drop_counted(writer, inode, range, limit, &mut items);
-    if items > 0 {
-        poisoned(writer.txn(), dropped)
-    } else {
-        dropped
-    }
+    let mut dropped = Dropped {
+        bytes: Bytes::ZERO,
+        reached: range.end,
+        items: 0,
+    };
+    let done = drop_one_by_one(writer, inode, range, limit, &mut dropped);
+    dropped.poisoned(writer.txn(), done)?;
+    Ok(dropped)
 }
 
 /// Passes `result` on; an error also gives the transaction up, as something was changed before it.
@@ -80,18 +97,17 @@ fn poisoned<R>(txn: &dyn Allocate, result: Result<R>) -> Result<R> {
     result.inspect_err(|error| txn.poison(*error))
 }
 
-/// Takes `range` out of the file, and counts in `items` those that it began to change.
-fn drop_counted(
+/// Takes `range` out of the file, and tells in `dropped` how far it came, also where it fails.
+fn drop_one_by_one(
     writer: &mut Writer<'_>,
     inode: &Inode,
     range: Range<FileOffset>,
     limit: usize,
-    items: &mut usize,
-) -> Result<Dropped> {
+    dropped: &mut Dropped,
+) -> Result {
     seek(writer, inode, range.start)?;
     let end = inode.extent_key(range.end);
     let last = end.predecessor().unwrap_or(end);
-    let mut bytes = Bytes::ZERO;
     while let Some((key, item)) = writer.item_up_to(&last)? {
         if !is_extent_of(&key, inode) {
             break;
@@ -102,24 +118,16 @@ fn drop_counted(
             writer.next()?;
             continue;
         }
-        if *items >= limit {
-            return Ok(Dropped {
-                bytes,
-                reached: start.max(range.start),
-                items: *items,
-            });
-        }
-        *items = items.saturating_add(1);
         let from = start.max(range.start);
+        if dropped.items >= limit {
+            dropped.reached = from;
+            break;
+        }
         let to = end.min(range.end);
-        bytes = bytes.saturating_add(counted(&extent, to.saturating_since(from)));
+        dropped.add(counted(&extent, to.saturating_since(from)));
         cut(writer, inode, key, from..to)?;
     }
-    Ok(Dropped {
-        bytes,
-        reached: range.end,
-        items: *items,
-    })
+    Ok(())
 }
 
 /// Takes what lies behind `size` (whole sectors, or all of it) out of the file, last items first, at most `limit` of
@@ -148,17 +156,17 @@ pub(in crate::fs) fn drop_tail(
                 dropped.reached = size;
                 break;
             }
-            Err(error) if dropped.reached == LAST => return Err(error),
+            Err(error) if dropped.items == 0 => return Err(error),
             // The next batch begins with it.
             Err(_) => break,
         };
         if last.start < kept {
             let cut = cut_last(&mut writer, inode, last.key, size..kept);
-            dropped.bytes = dropped.bytes.saturating_add(or_abort(handle, cut)?);
+            dropped.add(or_abort(handle, cut)?);
             dropped.reached = size;
             break;
         }
-        dropped.bytes = dropped.bytes.saturating_add(last.counted);
+        dropped.add(last.counted);
         dropped.reached = last.start;
         or_abort(
             handle,
@@ -303,10 +311,7 @@ pub(in crate::fs) fn replace(
     }
     let dropped = drop_items(&mut writer, inode, at..end, usize::MAX)?;
     let room = writer.insert_here(&key, RegularExtent::SIZE);
-    let item = match dropped.items {
-        0 => room?,
-        _ => poisoned(txn, room)?,
-    };
+    let item = dropped.poisoned(txn, room)?;
     poisoned(txn, piece.write_to(item).map_err(Error::from))?;
     Ok(dropped.bytes)
 }

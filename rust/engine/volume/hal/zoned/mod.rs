@@ -79,7 +79,7 @@ impl Zoned {
             Some(geometry) => {
                 let zone_size = check_zone_size(geometry.zone_size)?;
                 let places = LogPlaces::new(zone_size, geometry.zones);
-                let is_log = |number| places.contains(number, 1);
+                let is_log = |number| places.contains(number);
                 Some(States::report(
                     &*device,
                     item.devid,
@@ -252,7 +252,7 @@ impl Hal for Zoned {
         for stripe in self.stripes(chunk) {
             let number = zone_size.number(stripe.at);
             let aligned = zone_size.is_start(stripe.at) && chunk.len == zone_size.get();
-            if !aligned || places.contains(number, 1) || zones.number(number).is_none() {
+            if !aligned || places.contains(number) || zones.number(number).is_none() {
                 let (at, size) = (stripe.at.get(), zone_size.get().get());
                 let flaw = Flaw::new("stripe is not one zone for chunks", at, size);
                 return Err(flaw.at(Site::Chunk(chunk.logical)).report());

@@ -19,10 +19,7 @@ impl Zoned {
         let (mut sequential, mut conventional) = (room()?, room()?);
         self.with_zones(|state, zone_size| {
             let zones = state.zones.as_ref().ok_or(UNKNOWN)?;
-            for number in unused_zones(used, zone_size, self.total_bytes, zones) {
-                let Some(zone) = zones.number(number) else {
-                    continue;
-                };
+            for (number, zone) in unused_zones(used, zone_size, self.total_bytes, zones) {
                 let found = match zone.sequential {
                     true => &mut sequential,
                     false => &mut conventional,
@@ -40,13 +37,10 @@ impl Zoned {
     pub(super) fn reset_all_stray(&self, used: &[DeviceRange]) -> Result<u64> {
         let zone_size = self.size().ok_or(UNKNOWN)?;
         let mut count = 0u64;
-        for hole in Holes::new(used, Physical::new(0), Physical::after(self.total_bytes)) {
-            let end = zone_size.number(hole.end());
-            for number in zone_size.number_above(hole.start)..end {
-                if self.is_stray(number, zone_size)? {
-                    self.reset_stray_zone(number, zone_size)?;
-                    count = count.saturating_add(1);
-                }
+        for number in zones_outside(used, zone_size, self.total_bytes) {
+            if self.is_stray(number, zone_size)? {
+                self.reset_stray_zone(number, zone_size)?;
+                count = count.saturating_add(1);
             }
         }
         Ok(count)
@@ -60,7 +54,7 @@ impl Zoned {
             let written = zones.number(number).is_some_and(|zone| {
                 zone.sequential && !zone.empty && !zone.claimed && !zone.unusable
             });
-            Ok(written && !places.contains(number, 1))
+            Ok(written && !places.contains(number))
         })
     }
 
@@ -76,24 +70,29 @@ impl Zoned {
     }
 }
 
-/// The zones outside of the `used` ranges that can be written from their start and have no superblock, ascending.
+/// The zones that lie outside of the `used` ranges as a whole, ascending.
+fn zones_outside(
+    used: &[DeviceRange],
+    zone_size: ZoneSize,
+    total_bytes: Bytes,
+) -> impl Iterator<Item = u64> + '_ {
+    let holes = Holes::new(used, Physical::new(0), Physical::after(total_bytes));
+    holes.flat_map(move |hole| zone_size.number_above(hole.start)..zone_size.number(hole.end()))
+}
+
+/// Those of [`zones_outside`] that can be written from their start and have no superblock.
 fn unused_zones<'a>(
     used: &'a [DeviceRange],
     zone_size: ZoneSize,
     total_bytes: Bytes,
     zones: &'a States,
-) -> impl Iterator<Item = u64> + 'a {
+) -> impl Iterator<Item = (u64, &'a ZoneState)> + 'a {
     let places = LogPlaces::new(zone_size, zones.count());
-    let holes = Holes::new(used, Physical::new(0), Physical::after(total_bytes));
-    let in_hole = move |hole: DeviceRange| {
-        let end = zone_size.number(hole.end()).min(zones.count());
-        zone_size.number_above(hole.start)..end
-    };
-    holes.flat_map(in_hole).filter(move |&number| {
-        !places.contains(number, 1)
-            && !covers_superblock(number, zone_size)
-            && zones.number(number).is_some_and(is_free)
-    })
+    let unused = zones_outside(used, zone_size, total_bytes)
+        .filter(move |&number| !places.contains(number) && !covers_superblock(number, zone_size));
+    unused
+        .filter_map(|number| Some((number, zones.number(number)?)))
+        .filter(|(_, zone)| is_free(zone))
 }
 
 /// How many of the zones in `total_bytes` no chunk gets: those of the logs, those with a superblock of a device without zones, and
@@ -107,11 +106,11 @@ pub(super) fn kept_from_chunks(zones: &States, zone_size: ZoneSize, total_bytes:
     });
     let (mut kept, mut last) = (zones.lost(), None);
     for number in logs.filter(|&number| number < end) {
-        kept = kept.saturating_add(u64::from(places.contains(number, 1)));
+        kept = kept.saturating_add(u64::from(places.contains(number)));
     }
     for &place in &SUPERBLOCK_PLACES {
         let number = zone_size.number(place);
-        let is_one_more = number < end && !places.contains(number, 1) && last != Some(number);
+        let is_one_more = number < end && !places.contains(number) && last != Some(number);
         kept = kept.saturating_add(u64::from(is_one_more));
         last = Some(number);
     }

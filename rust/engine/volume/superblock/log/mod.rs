@@ -57,12 +57,11 @@ impl LogPlaces {
             .fold(0, |n, _| n.saturating_add(1))
     }
 
-    /// Whether any of `count` zones is one of a log, or would be if the device were larger.
-    pub(in crate::volume) fn contains(&self, number: u64, count: u64) -> bool {
-        let end = number.saturating_add(count);
+    /// Whether a zone is one of a log, or would be if the device were larger.
+    pub(in crate::volume) fn contains(&self, number: u64) -> bool {
         SUPERBLOCK_LOG_PLACES.iter().any(|&offset| {
             let first = self.zone_size.number(offset);
-            number < first.saturating_add(LOG_ZONES) && first < end
+            (first..first.saturating_add(LOG_ZONES)).contains(&number)
         })
     }
 }

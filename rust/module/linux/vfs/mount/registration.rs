@@ -9,25 +9,14 @@ use super::file_system::FileSystem;
 use super::super_operations::kill_super;
 use crate::linux::bindings as b;
 use crate::linux::block::pool::MetadataPool;
+use crate::linux::single::{Single, Taken};
 use crate::linux::sysfs::Root;
-use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::error::to_result;
 use kernel::ffi::c_int;
 use latch::prelude::*;
 
 /// Where the type stands while it is registered: lockdep takes the keys in it only from static memory.
-///
-/// # Invariants
-///
-/// Only the [`Registration`] that set `TAKEN` writes it, and not while it is registered.
-struct Slot(UnsafeCell<b::file_system_type>);
-
-// SAFETY: By the type invariant.
-unsafe impl Sync for Slot {}
-
-static SLOT: Slot = Slot(UnsafeCell::new(pin_init::zeroed()));
-static TAKEN: AtomicBool = AtomicBool::new(false);
+static SLOT: Single<b::file_system_type> = Single::new();
 
 /// What modinfo(8) says of this module: its version, and the commit of its sources.
 pub(crate) fn version() -> &'static CStr {
@@ -41,28 +30,16 @@ pub(crate) fn compare_kernels() {
     unsafe { b::rbtrfs_compare_kernels() }
 }
 
-/// The registered file system type, with what all its mounts share.
+/// The registered file system type, with what mounts look for as soon as it is registered.
 ///
 /// # Invariants
 ///
-/// `TAKEN` is set, and `SLOT` registered.
-pub(crate) struct Registration(Option<Shared>);
-
-/// What mounts look for as soon as the type is registered.
-struct Shared {
-    /// The folder in sysfs.
+/// The type in `SLOT` is registered.
+pub(crate) struct Registration {
     _root: Root,
-    /// The requests for metadata.
     _pool: MetadataPool,
-}
-
-impl Shared {
-    fn new(name: &'static CStr) -> Result<Self> {
-        Ok(Self {
-            _root: Root::new(name)?,
-            _pool: MetadataPool::new()?,
-        })
-    }
+    // Last: a registration that follows makes all of them anew.
+    _taken: Taken<b::file_system_type>,
 }
 
 impl Registration {
@@ -71,13 +48,12 @@ impl Registration {
         name: &'static CStr,
         module: &'static ThisModule,
     ) -> Result<Self> {
-        if TAKEN.swap(true, Ordering::Acquire) {
-            return Err(EBUSY);
-        }
-        let shared = Shared::new(name).inspect_err(|_| TAKEN.store(false, Ordering::Release))?;
-        // SAFETY: `TAKEN` makes it ours, and it is not registered yet. It is static and so stays.
+        let taken = SLOT.take()?;
+        let root = Root::new(name)?;
+        let pool = MetadataPool::new()?;
+        // SAFETY: The slot is taken, and the type is not registered yet. It is static and so stays.
         let result = unsafe {
-            let kind = &mut *SLOT.0.get();
+            let kind = &mut *SLOT.as_ptr();
             kind.owner = module.as_ptr();
             kind.name = name.as_ptr().cast();
             // The calls that make inodes or change owners are given the mount's map and use it. A change gets a later
@@ -87,12 +63,13 @@ impl Registration {
             kind.kill_sb = Some(kill_super::<T>);
             to_result(b::register_filesystem(kind))
         };
-        if let Err(error) = result {
-            TAKEN.store(false, Ordering::Release);
-            return Err(error);
-        }
-        // INVARIANT: Both were done.
-        Ok(Self(Some(shared)))
+        result?;
+        // INVARIANT: It is registered.
+        Ok(Self {
+            _root: root,
+            _pool: pool,
+            _taken: taken,
+        })
     }
 }
 
@@ -101,11 +78,8 @@ impl Drop for Registration {
         // SAFETY: The type invariant; the module is not in use, so nothing is mounted. Inodes are freed
         // after a grace period, by a function of this module, which must have run.
         unsafe {
-            b::unregister_filesystem(SLOT.0.get());
+            b::unregister_filesystem(SLOT.as_ptr());
             b::rcu_barrier();
         }
-        // A registration that follows makes another.
-        drop(self.0.take());
-        TAKEN.store(false, Ordering::Release);
     }
 }
